@@ -1,0 +1,7 @@
+//! Yagura, a notify-only runtime-security detector: the daemon's library.
+//!
+//! Data flows one way, and imports follow it:
+//! `kernel → decode → event → enrich → fields → rules → detection → sinks`; `app` alone knows everybody.
+//! `docs/architecture.md` has the picture and the invariants.
+
+pub mod fields;

@@ -1,0 +1,3 @@
+//! The `yagura` binary.
+
+fn main() {}
