@@ -1,0 +1,44 @@
+# The one command surface: people and CI call the same targets. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+CARGO ?= cargo
+
+.PHONY: help run build test check bpf bench docs clean rust
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: build ## build and run the detector on its embedded defaults (root); ARGS="…" are passed on
+	exec target/release/yagura run $(ARGS)
+
+build: rust ## the release binary, target/release/yagura
+	$(CARGO) build --release --locked -p exporter
+
+test: rust ## the committed kernel object is what its source builds; then every test, live kernel included (root)
+	exporter-ebpf/build.sh --check
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+check: rust ## formatting, lints with warnings denied, licences and sources of dependencies
+	tools/toolchain.sh lint
+	tools/toolchain.sh deny
+	$(CARGO) fmt --all --check
+	cd exporter-ebpf && $(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	target/tools/bin/cargo-deny --workspace check bans licenses sources
+	cd exporter-ebpf && ../target/tools/bin/cargo-deny check --config ../deny.toml bans licenses sources
+
+bpf: ## rebuild the kernel object, exporter-ebpf/objects/
+	exporter-ebpf/build.sh
+
+bench: build ## what Yagura adds to system calls, and rule evaluation; prints ratios of one run (root)
+	$(CARGO) run --release --locked -p bench
+
+docs: ## rewrite the generated parts of docs/
+	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs
+
+clean: ## remove build products
+	$(CARGO) clean
+	rm -rf exporter-ebpf/target
+
+rust:
+	@tools/toolchain.sh rust

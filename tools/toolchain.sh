@@ -1,0 +1,52 @@
+#!/bin/sh
+# Installs what a fresh Debian 12 machine lacks to build Yagura, as root, and nothing that is there.
+#
+#   tools/toolchain.sh rust     a Rust toolchain of at least the workspace's rust-version, and a C linker
+#   tools/toolchain.sh lint     rustfmt and clippy of that toolchain
+#   tools/toolchain.sh deny     cargo-deny, into target/tools
+#
+# The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+CARGO_DENY_VERSION=0.20.2
+
+packages() {
+    missing=
+    for package; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    [ -z "$missing" ] && return
+    echo "toolchain: installing$missing" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q >&2
+    # shellcheck disable=SC2086 # a list of words on purpose
+    apt-get install -y -q --no-install-recommends $missing >&2
+}
+
+# Is there a cargo that is new enough? A rustup toolchain on PATH is as good as Debian's.
+recent_cargo() {
+    wanted=$(sed -n 's/^rust-version = "\([0-9]*\)\.\([0-9]*\).*/\2/p' "$root/Cargo.toml")
+    have=$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')
+    [ -n "$have" ] && [ "$have" -ge "$wanted" ]
+}
+
+case ${1:-} in
+rust)
+    command -v cc >/dev/null || packages gcc libc6-dev
+    recent_cargo || packages cargo-web rustc-web
+    recent_cargo || { echo "toolchain: no cargo of at least the rust-version in Cargo.toml" >&2; exit 1; }
+    ;;
+lint)
+    cargo fmt --version >/dev/null 2>&1 || packages rustfmt-web
+    cargo clippy --version >/dev/null 2>&1 || packages rust-web-clippy
+    ;;
+deny)
+    "$root/target/tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$CARGO_DENY_VERSION" ||
+        cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --debug \
+            --root "$root/target/tools" --target-dir "$root/target/tools/build"
+    ;;
+*)
+    echo "usage: tools/toolchain.sh rust|lint|deny" >&2
+    exit 2
+    ;;
+esac
