@@ -2,6 +2,8 @@
 //!
 //! - [`event_type`]: the closed set of event types and the system calls that make them;
 //! - [`record`]: the layout of one record in the ring buffer;
+//! - [`object`]: the names of programs, maps and settings in the kernel object;
+//! - [`offsets`]: the kernel facts that the loader reads from BTF for the programs;
 //! - [`counters`]: what each hop in the kernel counts, and the closed set of loss reasons;
 //! - [`wants`]: what the loaded rules make the kernel collect for an event type.
 //!
@@ -11,5 +13,7 @@
 
 pub mod counters;
 pub mod event_type;
+pub mod object;
+pub mod offsets;
 pub mod record;
 pub mod wants;
