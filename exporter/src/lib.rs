@@ -4,4 +4,5 @@
 //! `kernel → decode → event → enrich → fields → rules → detection → sinks`; `app` alone knows everybody.
 //! `docs/architecture.md` has the picture and the invariants.
 
+pub mod event;
 pub mod fields;

@@ -1,6 +1,6 @@
 //! Fields: the vocabulary in which rules speak of events.
 //!
-//! - [`scheme`]: which fields exist, their types, arguments and sources (Falco's names);
+//! - [`scheme`]: how names are resolved to fields; [`table`]: which fields exist (Falco's names);
 //! - [`value`]: what a field yields;
 //! - [`subject`]: the one interface through which rules look at an event.
 //!
@@ -8,8 +8,12 @@
 
 pub mod scheme;
 pub mod subject;
+pub mod table;
 pub mod value;
 
-pub use scheme::{FieldArg, FieldDef, FieldError, FieldId, FieldRef, FieldType, Scheme, Source};
+pub use scheme::{
+    ArgSpec, Cardinality, Field, FieldArg, FieldDef, FieldError, FieldId, FieldRef, FieldType, Provided,
+    Scheme, Source, scheme,
+};
 pub use subject::Subject;
 pub use value::Value;
