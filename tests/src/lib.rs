@@ -1,0 +1,1 @@
+//! Tests of Yagura on the running kernel.
