@@ -4,5 +4,8 @@
 //! `kernel → decode → event → enrich → fields → rules → detection → sinks`; `app` alone knows everybody.
 //! `docs/architecture.md` has the picture and the invariants.
 
+#![deny(unsafe_code)]
+
 pub mod event;
 pub mod fields;
+pub mod kernel;

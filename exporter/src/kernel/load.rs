@@ -1,0 +1,346 @@
+//! Loads the kernel object, and keeps its programs attached as the plan says.
+
+use std::{collections::BTreeMap, fmt, fs, os::fd::AsFd, sync::Arc};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData, PerCpuArray, ProgramArray},
+    programs::{BtfTracePoint, Program, tp_btf::BtfTracePointLinkId},
+};
+use exporter_common::{
+    event_type::EventType,
+    object::{
+        EVENTS, GLOBAL_COUNTERS, PROGRAMS, RING_WAKE_BYTES, SCHED_EXEC, SCHED_EXIT, SCHED_FORK, SCRATCH,
+        SELF_TGID, SOCKETCALL_SLOT, SYS_EXIT, SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG, TYPE_COUNTERS,
+        WAKE, program_of,
+    },
+    wants::TypeConfig,
+};
+
+use super::{
+    Counters, KernelError, KernelOptions, Plan, Report, Ring,
+    btf::Btf,
+    counters::RingErrors,
+    facts::{Facts, MissingFact},
+    host::{Host, missing_capabilities},
+    report::{ProgramReport, TypeReport, chain},
+    ring_pages::RingPages,
+};
+
+/// Where the running kernel describes its types.
+pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Programs that are attached, each with its tracepoint. All others belong to `sys_exit`, which tail-calls them.
+const HOOKS: &[(&str, &str)] = &[
+    (SCHED_EXEC, "sched_process_exec"),
+    (SCHED_FORK, "sched_process_fork"),
+    (SCHED_EXIT, "sched_process_exit"),
+    (SYS_EXIT, "sys_exit"),
+];
+
+/// The kernel side, loaded. Dropping it detaches everything.
+pub struct Kernel {
+    bpf: Ebpf,
+    /// Why a program was refused, by its name. Its event types are not available; the rest runs.
+    refused: BTreeMap<String, String>,
+    links: BTreeMap<&'static str, BtfTracePointLinkId>,
+    syscall_types: Array<MapData, u32>,
+    type_config: Array<MapData, TypeConfig>,
+    /// The kernel empties a program array when its last descriptor is closed.
+    _programs: ProgramArray<MapData>,
+    /// What the two tables hold now.
+    syscall_table: Vec<u32>,
+    plan: Plan,
+    ring: Option<Ring>,
+    counters: Counters,
+    missing: Vec<MissingFact>,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel")
+            .field("attached", &self.links.keys())
+            .field("refused", &self.refused)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Loads the programs into the kernel, with this kernel's offsets. Attaches nothing.
+    pub fn load(options: &KernelOptions) -> Result<Kernel, KernelError> {
+        let missing = missing_capabilities();
+        if !missing.is_empty() {
+            return Err(KernelError::Capabilities { missing });
+        }
+        let facts = read_facts()?;
+        raise_memlock();
+        let mut bpf = load_object(options, &facts)?;
+        let refused = load_programs(&mut bpf)?;
+        let programs = fill_programs(&mut bpf)?;
+
+        let events = match bpf.take_map(EVENTS) {
+            Some(Map::RingBuf(events)) => events,
+            _ => return Err(KernelError::Lacks { what: "map", name: EVENTS }),
+        };
+        let capacity = events.info().map_err(|source| KernelError::map(EVENTS, source))?.max_entries();
+        let pages = RingPages::map(events.fd().as_fd(), capacity as usize)
+            .map(Arc::new)
+            .map_err(|source| KernelError::Ring { source })?;
+        let errors = Arc::new(RingErrors::default());
+        let counters = Counters::new(
+            take(&mut bpf, TYPE_COUNTERS, PerCpuArray::try_from)?,
+            take(&mut bpf, GLOBAL_COUNTERS, PerCpuArray::try_from)?,
+            Arc::clone(&pages),
+            Arc::clone(&errors),
+        );
+        let wake = take(&mut bpf, WAKE, Array::try_from)?;
+        let ring = Ring::new(pages, events, wake, errors).map_err(|source| KernelError::Ring { source })?;
+        let syscall_types: Array<MapData, u32> = take(&mut bpf, SYSCALL_TYPES, Array::try_from)?;
+        let type_config = take(&mut bpf, TYPE_CONFIG, Array::try_from)?;
+        for MissingFact { fact, costs } in &facts.missing {
+            tracing::warn!(fact, costs, "this kernel lacks a field");
+        }
+        Ok(Kernel {
+            bpf,
+            refused,
+            links: BTreeMap::new(),
+            syscall_table: vec![0; syscall_types.len() as usize],
+            syscall_types,
+            type_config,
+            _programs: programs,
+            plan: Plan::default(),
+            ring: Some(ring),
+            counters,
+            missing: facts.missing,
+        })
+    }
+
+    /// Makes exactly this plan run. What stays wanted is never off in between, and new types are on before
+    /// others go off. An event type whose program the kernel refused stays off; the report says so. After an
+    /// error the old and the new plan may be mixed; applying a plan again mends that.
+    pub fn apply(&mut self, plan: &Plan) -> Result<(), KernelError> {
+        // The process table must not miss an exec or a fork, so these come first and stay.
+        for (name, _) in HOOKS.iter().filter(|(name, _)| *name != SYS_EXIT) {
+            self.attach(name)?;
+        }
+        let table = plan.syscall_table(|event_type| self.available(event_type));
+        let wanted = table.iter().any(|id| *id != 0);
+
+        self.configure(plan, |old, new| old != new && *new != TypeConfig::default())?;
+        self.route(&table, |_, new| new != 0)?;
+        if wanted {
+            self.attach(SYS_EXIT)?;
+        } else {
+            self.detach(SYS_EXIT)?;
+        }
+        self.route(&table, |old, new| old != 0 && new == 0)?;
+        self.configure(plan, |old, new| old != new)?;
+        Ok(())
+    }
+
+    /// The reading end of the ring, once.
+    pub fn take_ring(&mut self) -> Option<Ring> {
+        self.ring.take()
+    }
+
+    /// A handle on what the kernel side counts.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// What runs, what does not and why.
+    pub fn report(&self) -> Report {
+        let mut programs: Vec<_> =
+            self.bpf.programs().map(|(name, program)| self.program_report(name, program)).collect();
+        programs.sort_by(|a, b| a.name.cmp(&b.name));
+        let event_types = EventType::ALL
+            .iter()
+            .map(|event_type| TypeReport {
+                name: event_type.name(),
+                available: self.available(*event_type),
+                enabled: self.available(*event_type) && self.plan.wants(*event_type),
+            })
+            .collect();
+        Report {
+            host: Host::probe(),
+            programs,
+            event_types,
+            missing: self.missing.clone(),
+            ring: Some(self.counters.ring()),
+            error: None,
+        }
+    }
+
+    /// Is the program for this event type loaded?
+    pub fn available(&self, event_type: EventType) -> bool {
+        program_of(event_type)
+            .is_none_or(|name| self.bpf.program(name).is_some() && !self.refused.contains_key(name))
+    }
+
+    fn attach(&mut self, name: &'static str) -> Result<(), KernelError> {
+        if self.links.contains_key(name) {
+            return Ok(());
+        }
+        let link = hook(&mut self.bpf, name)?
+            .attach()
+            .map_err(|source| KernelError::Attach { program: name.to_owned(), source: Box::new(source) })?;
+        self.links.insert(name, link);
+        Ok(())
+    }
+
+    fn detach(&mut self, name: &'static str) -> Result<(), KernelError> {
+        let Some(link) = self.links.remove(name) else { return Ok(()) };
+        hook(&mut self.bpf, name)?
+            .detach(link)
+            .map_err(|source| KernelError::Attach { program: name.to_owned(), source: Box::new(source) })
+    }
+
+    /// Writes the configurations that `select` picks out of (old, new).
+    fn configure(
+        &mut self,
+        plan: &Plan,
+        select: impl Fn(&TypeConfig, &TypeConfig) -> bool,
+    ) -> Result<(), KernelError> {
+        for (index, (old, new)) in self.plan.types.iter_mut().zip(&plan.types).enumerate() {
+            if select(old, new) {
+                self.type_config
+                    .set(index as u32, new, 0)
+                    .map_err(|source| KernelError::map(TYPE_CONFIG, source))?;
+                *old = *new;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the entries of the system call table that `select` picks out of (old, new).
+    fn route(&mut self, table: &[u32], select: impl Fn(u32, u32) -> bool) -> Result<(), KernelError> {
+        for (nr, (old, new)) in self.syscall_table.iter_mut().zip(table).enumerate() {
+            if *old != *new && select(*old, *new) {
+                self.syscall_types
+                    .set(nr as u32, new, 0)
+                    .map_err(|source| KernelError::map(SYSCALL_TYPES, source))?;
+                *old = *new;
+            }
+        }
+        Ok(())
+    }
+
+    fn program_report(&self, name: &str, program: &Program) -> ProgramReport {
+        // A refused program has no info; an old kernel has less of it.
+        let info = program.info().ok();
+        ProgramReport {
+            name: name.to_owned(),
+            program_type: match program {
+                Program::BtfTracePoint(_) => "tp_btf",
+                _ => "unexpected",
+            },
+            tracepoint: tracepoint_of(name).to_owned(),
+            loaded: info.is_some(),
+            attached: self.links.contains_key(name),
+            id: info.as_ref().map(|info| info.id()),
+            verified_instructions: info.as_ref().and_then(|info| info.verified_instruction_count()),
+            runs: info.as_ref().map_or(0, |info| info.run_count()),
+            run_time_ns: info.as_ref().map_or(0, |info| info.run_time().as_nanos() as u64),
+            error: self.refused.get(name).cloned(),
+        }
+    }
+}
+
+fn read_facts() -> Result<Facts, KernelError> {
+    let blob = fs::read(BTF_PATH).map_err(|source| KernelError::NoBtf { path: BTF_PATH, source })?;
+    let btf = Btf::parse(&blob).map_err(|source| KernelError::BadBtf { path: BTF_PATH, source })?;
+    Ok(Facts::read(&btf))
+}
+
+/// Kernels before 5.11 charge maps to the locked-memory limit. Later ones do not, so failing is fine.
+fn raise_memlock() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
+        tracing::debug!(%error, "the locked-memory limit stays as it is; only kernels before 5.11 mind");
+    }
+}
+
+fn load_object(options: &KernelOptions, facts: &Facts) -> Result<Ebpf, KernelError> {
+    let cpus = aya::util::nr_cpus().map_err(|(path, source)| {
+        KernelError::object(aya::EbpfError::FileError { path: path.into(), error: source })
+    })?;
+    let self_tgid = options.self_tgid.unwrap_or_else(std::process::id);
+    let wake_bytes = options.wake_bytes();
+    let mut loader = EbpfLoader::new();
+    loader
+        .allow_unsupported_maps()
+        .map_max_entries(EVENTS, options.ring_bytes())
+        .map_max_entries(SCRATCH, cpus as u32)
+        .override_global(SELF_TGID, &self_tgid, true)
+        .override_global(RING_WAKE_BYTES, &wake_bytes, true);
+    for (global, value) in &facts.values {
+        // Not every fact is used by a program that is in the object.
+        loader.override_global(global, value, false);
+    }
+    loader.load(super::object::OBJECT).map_err(KernelError::object)
+}
+
+/// Loads every program. One that belongs to a hook must load; another that is refused is remembered.
+fn load_programs(bpf: &mut Ebpf) -> Result<BTreeMap<String, String>, KernelError> {
+    for (name, _) in HOOKS {
+        hook(bpf, name)?;
+    }
+    let btf =
+        aya::Btf::from_sys_fs().map_err(|source| KernelError::Object { source: Box::new(source.into()) })?;
+    let mut refused = BTreeMap::new();
+    for (name, program) in bpf.programs_mut() {
+        let result = match program {
+            Program::BtfTracePoint(program) => program.load(tracepoint_of(name), &btf),
+            // Not built by us; the notify-only test fails on such an object.
+            _ => continue,
+        };
+        let Err(error) = result.map_err(|error| KernelError::program(name, error)) else { continue };
+        if HOOKS.iter().any(|(hook, _)| hook == &name) || matches!(error, KernelError::NotPermitted { .. }) {
+            return Err(error);
+        }
+        tracing::warn!(
+            program = name,
+            error = chain(&error),
+            "the kernel refused a program: its event types are off"
+        );
+        refused.insert(name.to_owned(), chain(&error));
+    }
+    Ok(refused)
+}
+
+/// Puts the programs that `sys_exit` tail-calls into its table. They run only once the system call table
+/// leads to them.
+fn fill_programs(bpf: &mut Ebpf) -> Result<ProgramArray<MapData>, KernelError> {
+    let mut array: ProgramArray<MapData> = take(bpf, PROGRAMS, ProgramArray::try_from)?;
+    let slots = EventType::ALL
+        .iter()
+        .filter_map(|event_type| Some((u32::from(event_type.id()), program_of(*event_type)?)))
+        .chain([(SOCKETCALL_SLOT, SYS_SOCKETCALL)]);
+    for (slot, name) in slots {
+        let Some(Program::BtfTracePoint(program)) = bpf.program(name) else { continue };
+        // Refused, so not loaded.
+        let Ok(fd) = program.fd() else { continue };
+        array.set(slot, fd, 0).map_err(|source| KernelError::map(PROGRAMS, source))?;
+    }
+    Ok(array)
+}
+
+fn hook<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {
+    match bpf.program_mut(name) {
+        Some(Program::BtfTracePoint(program)) => Ok(program),
+        _ => Err(KernelError::Lacks { what: "program", name }),
+    }
+}
+
+fn tracepoint_of(name: &str) -> &'static str {
+    HOOKS.iter().find(|(hook, _)| *hook == name).map_or("sys_exit", |(_, tracepoint)| tracepoint)
+}
+
+fn take<T>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+    convert: impl Fn(Map) -> Result<T, aya::maps::MapError>,
+) -> Result<T, KernelError> {
+    let map = bpf.take_map(name).ok_or(KernelError::Lacks { what: "map", name })?;
+    convert(map).map_err(|source| KernelError::map(name, source))
+}
