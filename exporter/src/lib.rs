@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod decode;
 pub mod event;
 pub mod fields;
 pub mod kernel;
