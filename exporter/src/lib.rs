@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod decode;
+pub mod embedded;
 pub mod event;
 pub mod fields;
 pub mod kernel;
