@@ -6,8 +6,16 @@
 
 #![deny(unsafe_code)]
 
+pub mod app;
+pub mod config;
 pub mod decode;
+pub mod detection;
 pub mod embedded;
 pub mod event;
 pub mod fields;
 pub mod kernel;
+pub mod metrics;
+pub mod rules;
+pub mod sinks;
+pub mod suggest;
+pub mod web;

@@ -1,0 +1,5 @@
+//! The daemon: the one module that knows all others.
+
+mod health;
+
+pub use health::Health;

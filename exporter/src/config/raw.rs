@@ -1,0 +1,88 @@
+//! What the file says: every key optional, every value with its place, nothing checked but its type.
+
+use std::time::Duration;
+
+use saphyr::{LoadableYamlNode, MarkedYaml};
+
+use super::walk::{Errors, Map, Spanned};
+
+#[derive(Debug, Default)]
+pub(super) struct RawConfig {
+    pub rules_files: Option<Vec<Spanned<String>>>,
+    pub rule_matching: Option<Spanned<String>>,
+    pub priority: Option<Spanned<String>>,
+    pub watch_config_files: Option<Spanned<bool>>,
+    pub json_output: Option<Spanned<bool>>,
+    pub json_include_output_property: Option<Spanned<bool>>,
+    pub json_include_message_property: Option<Spanned<bool>>,
+    pub json_include_output_fields_property: Option<Spanned<bool>>,
+    pub json_include_tags_property: Option<Spanned<bool>>,
+    pub time_format_iso_8601: Option<Spanned<bool>>,
+    pub log_level: Option<Spanned<String>>,
+    pub log_format: Option<Spanned<String>>,
+    pub listen: Option<Spanned<String>>,
+    pub hostname: Option<Spanned<String>>,
+    pub node: Option<Spanned<String>>,
+    pub cluster: Option<Spanned<String>>,
+    pub ring_size: Option<Spanned<u64>>,
+    pub max_processes: Option<Spanned<u64>>,
+    pub rate: Option<Spanned<f64>>,
+    pub burst: Option<Spanned<u64>>,
+    pub window: Option<Spanned<Duration>>,
+    pub queue_size: Option<Spanned<u64>>,
+    pub drain_timeout: Option<Spanned<Duration>>,
+}
+
+impl RawConfig {
+    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>, errors: &mut Errors) -> RawConfig {
+        let documents = match MarkedYaml::load_from_str(text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                errors.at(*error.marker(), error.info().to_owned());
+                return RawConfig::default();
+            }
+        };
+        let mut documents = documents.into_iter();
+        // An empty file is a file that changes nothing.
+        let Some(document) = documents.next() else { return RawConfig::default() };
+        if let Some(second) = documents.next() {
+            errors.at(second.span.start, "a second YAML document; there must be one".into());
+        }
+        let mut raw = RawConfig::default();
+        let Some(mut root) = Map::root(&document, env, errors) else { return raw };
+        raw.rules_files = root.strings("rules_files", errors);
+        raw.rule_matching = root.string("rule_matching", errors);
+        raw.priority = root.string("priority", errors);
+        raw.watch_config_files = root.bool("watch_config_files", errors);
+        raw.json_output = root.bool("json_output", errors);
+        raw.json_include_output_property = root.bool("json_include_output_property", errors);
+        raw.json_include_message_property = root.bool("json_include_message_property", errors);
+        raw.json_include_output_fields_property = root.bool("json_include_output_fields_property", errors);
+        raw.json_include_tags_property = root.bool("json_include_tags_property", errors);
+        raw.time_format_iso_8601 = root.bool("time_format_iso_8601", errors);
+        raw.log_level = root.string("log_level", errors);
+        raw.log_format = root.string("log_format", errors);
+        raw.listen = root.string("listen", errors);
+        raw.hostname = root.string("hostname", errors);
+        raw.node = root.string("node", errors);
+        raw.cluster = root.string("cluster", errors);
+        raw.queue_size = root.integer("queue_size", errors);
+        raw.drain_timeout = root.duration("drain_timeout", errors);
+        if let Some(mut kernel) = root.map("kernel", errors) {
+            raw.ring_size = kernel.size("ring_size", errors);
+            kernel.finish(errors);
+        }
+        if let Some(mut processes) = root.map("process_table", errors) {
+            raw.max_processes = processes.integer("max_processes", errors);
+            processes.finish(errors);
+        }
+        if let Some(mut limit) = root.map("rate_limit", errors) {
+            raw.rate = limit.number("rate", errors);
+            raw.burst = limit.integer("burst", errors);
+            raw.window = limit.duration("window", errors);
+            limit.finish(errors);
+        }
+        root.finish(errors);
+        raw
+    }
+}

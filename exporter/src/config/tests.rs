@@ -1,0 +1,135 @@
+use super::*;
+
+fn env(name: &str) -> Option<String> {
+    (name == "NODE_NAME").then(|| "node-7".to_owned())
+}
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::parse("yagura.yaml", text, &env)
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    for text in ["", "# nothing\n", "---\n", "{}\n"] {
+        assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(
+        "rules_files: [/etc/yagura/rules.d, \"/opt/$${x}\"]
+rule_matching: all
+priority: warning
+watch_config_files: false
+json_output: false
+json_include_output_property: false
+json_include_message_property: true
+json_include_output_fields_property: false
+json_include_tags_property: false
+time_format_iso_8601: true
+log_level: notice
+log_format: json
+listen: \"[::1]:1\"
+hostname: h
+node: ${NODE_NAME}
+cluster: c
+queue_size: 64
+drain_timeout: 2m
+kernel:
+  ring_size: 16MiB
+process_table:
+  max_processes: 4096
+rate_limit:
+  rate: 0.5
+  burst: 3
+  window: 90
+",
+    );
+    let expected = Config {
+        rules_files: vec!["/etc/yagura/rules.d".into(), "/opt/${x}".into()],
+        rule_matching: RuleMatching::All,
+        priority: Priority::Warning,
+        watch_config_files: false,
+        output: OutputConfig {
+            format: Format::Text,
+            include_output: false,
+            include_message: true,
+            include_output_fields: false,
+            include_tags: false,
+            time_iso8601: true,
+        },
+        log: LogConfig { level: "info".into(), format: Format::Json },
+        listen: "[::1]:1".parse().unwrap(),
+        hostname: Some("h".into()),
+        node: Some("node-7".into()),
+        cluster: "c".into(),
+        ring_size: 16 << 20,
+        max_processes: 4096,
+        rate_limit: RateLimit { rate: 0.5, burst: 3, window: Duration::from_secs(90) },
+        queue_size: 64,
+        drain_timeout: Duration::from_secs(120),
+    };
+    assert_eq!(config, Ok(expected));
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    for (text, expected) in [
+        ("rule_file: []", "1:1: unknown key 'rule_file', did you mean 'rules_files'?"),
+        ("zzz: 1", "1:1: unknown key 'zzz'"),
+        ("- a", "1:1: the configuration must be a mapping, not a list"),
+        ("just text", "1:1: the configuration must be a mapping, not 'just text'"),
+        ("1: x", "1:1: a key must be a word, not '1'"),
+        ("rule_matching: some", "1:16: 'some' is not one of: first, all"),
+        ("rules_files: /etc", "1:14: rules_files must be a list, not '/etc'"),
+        ("rules_files:\n  - [a]", "2:5: rules_files must hold text, not a list"),
+        ("json_output: 1", "1:14: json_output must be true or false, not '1'"),
+        ("json_output:", "1:12: json_output must be true or false, not nothing"),
+        ("listen: localhost", "1:9: 'localhost' is not an address like 127.0.0.1:9752"),
+        ("kernel: 3", "1:9: kernel must be a mapping, not '3'"),
+        ("kernel:\n  rings: 3", "2:3: unknown key 'rings'"),
+        ("kernel:\n  ring_sise: 3", "2:3: unknown key 'ring_sise', did you mean 'ring_size'?"),
+        ("kernel:\n  ring_size: 3MiB", "2:14: 3145728 is not a power of two between 64KiB and 1GiB"),
+        ("kernel:\n  ring_size: 3MB", "2:14: ring_size must be a size like 8MiB, not '3MB'"),
+        (
+            "kernel:\n  ring_size: 99999999999GiB",
+            "2:14: ring_size must be a size like 8MiB, not '99999999999GiB'",
+        ),
+        ("queue_size: 1", "1:13: 1 is not between 16 and 1000000"),
+        ("queue_size: -1", "1:13: queue_size must be a number of 0 or more, not '-1'"),
+        ("rate_limit: {rate: -1}", "1:20: -1 is not between 0 and 1000000"),
+        ("rate_limit: {rate: .inf}", "1:20: inf is not between 0 and 1000000"),
+        ("rate_limit: {window: 0}", "1:22: 0s is not between 1s and 86400s"),
+        ("drain_timeout: soon", "1:16: drain_timeout must be a time like 30s, not 'soon'"),
+        ("log_level: loud", "1:12: unknown log level 'loud', expected error, warning, info, debug or trace"),
+        ("node: ${NOPE}", "1:7: environment variable 'NOPE' is not set"),
+        ("node: ${NOPE", "1:7: '${' without '}'"),
+        ("a: 1\na: 2", "2:1: duplicated key in mapping"),
+        ("{}\n---\n{}", "3:1: a second YAML document; there must be one"),
+    ] {
+        let errors = parse(text).expect_err(text);
+        assert_eq!(errors.to_string(), format!("yagura.yaml:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn all_errors_are_reported_in_order() {
+    let errors = parse("priority: loud\nqueue_size: 1\nkernel:\n  x: 1\nlisten: [1]\n").unwrap_err();
+    let places: Vec<_> = errors.0.iter().map(|e| (e.line, e.column)).collect();
+    assert_eq!(places, [(1, 11), (2, 13), (4, 3), (5, 9)], "{errors}");
+    assert!(errors.0[0].message.starts_with("unknown priority 'loud', expected one of: emergency, "));
+}
+
+#[test]
+fn broken_yaml_has_a_place() {
+    let errors = parse("a: [1\nb: 2").unwrap_err();
+    assert_eq!(errors.0.len(), 1);
+    assert!(errors.0[0].line >= 1 && !errors.0[0].message.is_empty(), "{errors}");
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let errors = Config::load(Some(Path::new("/nonexistent/yagura.yaml"))).unwrap_err();
+    assert!(errors.to_string().starts_with("/nonexistent/yagura.yaml: cannot read: "), "{errors}");
+}

@@ -1,0 +1,308 @@
+//! A detection: what a rule said about an event, in the form every sink gets.
+//!
+//! The JSON is Falco's (`time, rule, priority, source, output, output_fields, tags, hostname, uuid`) plus
+//! `tenant`, `cluster`, `node`, `incomplete_fields` and `threats`, so that existing consumers keep working.
+//! What it says comes from the workload: every control character is escaped, one detection is one line.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{config::OutputConfig, rules::Priority};
+
+/// The tenant that owns the host and everything no other tenant owns.
+pub const PLATFORM_TENANT: &str = "platform";
+
+/// One rule's match on one event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// Time of the event, nanoseconds since the epoch.
+    pub time_ns: u64,
+    pub rule: Arc<str>,
+    pub priority: Priority,
+    /// Falco's name of the source.
+    pub source: &'static str,
+    pub tags: Arc<[String]>,
+    /// The rule's output with its fields filled in, without time and priority.
+    pub message: String,
+    /// The values of the output's fields, in the order of the output.
+    pub output_fields: Vec<(String, Value)>,
+    /// Fields of the output that the event did not have.
+    pub incomplete_fields: Vec<String>,
+    pub uuid: Uuid,
+    pub tenant: &'static str,
+}
+
+impl Detection {
+    /// An upper estimate of the memory it holds, for queues bounded in bytes.
+    pub fn weight(&self) -> usize {
+        fn of(value: &Value) -> usize {
+            size_of::<Value>()
+                + match value {
+                    Value::String(text) => text.len(),
+                    Value::Array(items) => items.iter().map(of).sum(),
+                    _ => 0,
+                }
+        }
+        let fields: usize = self.output_fields.iter().map(|(name, value)| name.len() + 24 + of(value)).sum();
+        size_of::<Detection>() + self.message.len() + fields
+    }
+}
+
+/// Where this daemon runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub hostname: String,
+    pub node: String,
+    pub cluster: String,
+}
+
+/// Writes detections as lines, as the configuration says.
+#[derive(Clone, Debug)]
+pub struct Formatter {
+    identity: Identity,
+    output: OutputConfig,
+    timezone: TimeZone,
+}
+
+/// The JSON object, in the order in which it is printed.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    rule: &'a str,
+    priority: &'static str,
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_fields: Option<Fields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [String]>,
+    hostname: &'a str,
+    uuid: Uuid,
+    tenant: &'static str,
+    cluster: &'a str,
+    node: &'a str,
+    incomplete_fields: &'a [String],
+    threats: [&'static str; 0],
+}
+
+/// `output_fields`; Falco puts the event's time first, because its output begins with it.
+struct Fields<'a> {
+    time: (&'static str, Value),
+    fields: &'a [(String, Value)],
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (time, value) = &self.time;
+        let own = self.fields.iter().filter(|(name, _)| name != time).map(|(name, value)| (&**name, value));
+        serializer.collect_map(std::iter::once((*time, value)).chain(own))
+    }
+}
+
+impl Formatter {
+    pub fn new(identity: Identity, output: OutputConfig) -> Formatter {
+        Formatter { identity, output, timezone: TimeZone::system() }
+    }
+
+    /// Appends the detection as one line, newline included.
+    pub fn line(&self, detection: &Detection, out: &mut Vec<u8>) {
+        match self.output.format {
+            crate::config::Format::Json => self.json(detection, out),
+            crate::config::Format::Text => self.text(detection, out),
+        }
+        out.push(b'\n');
+    }
+
+    fn json(&self, detection: &Detection, out: &mut Vec<u8>) {
+        let Identity { hostname, node, cluster } = &self.identity;
+        let iso = iso8601(detection.time_ns);
+        let time = if self.output.time_iso8601 {
+            ("evt.time.iso8601", Value::from(detection.time_ns))
+        } else {
+            ("evt.time", Value::from(detection.time_ns))
+        };
+        let line = Line {
+            rule: &detection.rule,
+            priority: detection.priority.name(),
+            source: detection.source,
+            output: self.output.include_output.then(|| self.prefixed(detection)),
+            message: self.output.include_message.then_some(&*detection.message),
+            output_fields: self
+                .output
+                .include_output_fields
+                .then_some(Fields { time, fields: &detection.output_fields }),
+            tags: self.output.include_tags.then_some(&*detection.tags),
+            hostname,
+            uuid: detection.uuid,
+            tenant: detection.tenant,
+            cluster,
+            node,
+            incomplete_fields: &detection.incomplete_fields,
+            threats: [],
+            time: iso,
+        };
+        match serde_json::to_string(&line) {
+            Ok(json) => escape_into(&json, out, |out, c| {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }),
+            // Strings and numbers with string keys always serialise; if that ever changes, say so in the line.
+            Err(error) => out.extend_from_slice(format!("{{\"error\":\"{}\"}}", error.line()).as_bytes()),
+        }
+    }
+
+    fn text(&self, detection: &Detection, out: &mut Vec<u8>) {
+        escape_into(&self.prefixed(detection), out, |out, c| match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii() => drop(write!(out, "\\x{:02x}", u32::from(c))),
+            c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+        });
+    }
+
+    /// `HH:MM:SS.nanoseconds: Priority message`, as Falco prints it.
+    fn prefixed(&self, detection: &Detection) -> String {
+        let time = if self.output.time_iso8601 {
+            iso8601(detection.time_ns)
+        } else {
+            timestamp(detection.time_ns).to_zoned(self.timezone.clone()).strftime("%H:%M:%S.%9f").to_string()
+        };
+        format!("{time}: {} {}", detection.priority.name(), detection.message)
+    }
+}
+
+fn timestamp(ns: u64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// UTC with nine digits of a second, as in Falco's `time`.
+pub fn iso8601(ns: u64) -> String {
+    timestamp(ns).strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()
+}
+
+/// Characters that could break a line or deceive whoever reads it on a terminal: control characters
+/// (C0, DEL, C1), line separators and bidirectional overrides.
+fn is_hostile(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
+fn escape_into(text: &str, out: &mut Vec<u8>, escape: impl Fn(&mut String, char)) {
+    if !text.chars().any(is_hostile) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hostile(c) {
+            escape(&mut escaped, c);
+        } else {
+            escaped.push(c);
+        }
+    }
+    out.extend_from_slice(escaped.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Format};
+
+    fn detection(message: &str) -> Detection {
+        Detection {
+            time_ns: 1_507_591_916_746_609_046,
+            rule: "Read sensitive file".into(),
+            priority: Priority::Warning,
+            source: "syscall",
+            tags: vec!["filesystem".to_owned(), "T1555".to_owned()].into(),
+            message: message.into(),
+            output_fields: vec![
+                ("user.name".into(), "root".into()),
+                ("evt.time".into(), 1u64.into()),
+                ("fd.name".into(), Value::Null),
+            ],
+            incomplete_fields: vec!["fd.name".into()],
+            uuid: Uuid::nil(),
+            tenant: PLATFORM_TENANT,
+        }
+    }
+
+    fn line(change: impl FnOnce(&mut OutputConfig), message: &str) -> String {
+        let mut output = Config::default().output;
+        change(&mut output);
+        let identity = Identity { hostname: "h".into(), node: "n".into(), cluster: "c".into() };
+        let formatter = Formatter { identity, output, timezone: TimeZone::UTC };
+        let mut out = Vec::new();
+        formatter.line(&detection(message), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn json_is_falcos_and_more() {
+        assert_eq!(
+            line(|_| {}, "Read (user=root file=<NA>)"),
+            concat!(
+                r#"{"time":"2017-10-09T23:31:56.746609046Z","rule":"Read sensitive file","priority":"Warning","#,
+                r#""source":"syscall","output":"23:31:56.746609046: Warning Read (user=root file=<NA>)","#,
+                r#""output_fields":{"evt.time":1507591916746609046,"user.name":"root","fd.name":null},"#,
+                r#""tags":["filesystem","T1555"],"hostname":"h","#,
+                r#""uuid":"00000000-0000-0000-0000-000000000000","tenant":"platform","cluster":"c","#,
+                r#""node":"n","incomplete_fields":["fd.name"],"threats":[]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn properties_can_be_left_out() {
+        let text = line(
+            |o| {
+                o.include_output = false;
+                o.include_message = true;
+                o.include_output_fields = false;
+                o.include_tags = false;
+            },
+            "m",
+        );
+        let Value::Object(object) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert_eq!(object["message"], "m");
+        for absent in ["output", "output_fields", "tags"] {
+            assert!(!object.contains_key(absent), "{absent}");
+        }
+    }
+
+    #[test]
+    fn text_is_falcos() {
+        for (iso, expected) in [
+            (false, "23:31:56.746609046: Warning Read\n"),
+            (true, "2017-10-09T23:31:56.746609046Z: Warning Read\n"),
+        ] {
+            let change = |o: &mut OutputConfig| (o.format, o.time_iso8601) = (Format::Text, iso);
+            assert_eq!(line(change, "Read"), expected);
+        }
+    }
+
+    #[test]
+    fn hostile_text_stays_on_its_line() {
+        let hostile = "a\nb\r\t\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{2028}é\\\"\0";
+        let text = line(|o| o.format = Format::Text, hostile);
+        assert_eq!(
+            text,
+            "23:31:56.746609046: Warning a\\nb\\r\\t\\x1b[2J\\x7f\\u{9b}\\u{202e}\\u{2028}é\\\"\\x00\n"
+        );
+        let json = line(|_| {}, hostile);
+        assert_eq!(json.matches('\n').count(), 1);
+        assert!(!json.trim_end().chars().any(is_hostile), "{json}");
+        let value: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["output"], format!("23:31:56.746609046: Warning {hostile}"));
+    }
+}

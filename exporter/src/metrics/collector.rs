@@ -1,0 +1,207 @@
+//! The ledger as Prometheus metrics, read when scraped.
+
+use exporter_common::{counters::TypeCounters, event_type::EventType};
+use prometheus::{
+    core::{Collector, Desc},
+    proto::{self, LabelPair, Metric, MetricFamily, MetricType},
+};
+
+use super::{Ledger, ledger::KernelNumbers};
+use crate::detection::PLATFORM_TENANT;
+
+/// One metric family and its samples (label values and value).
+struct Family {
+    name: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    help: &'static str,
+    samples: Vec<(Vec<&'static str>, u64)>,
+}
+
+#[derive(Debug)]
+pub(super) struct LedgerCollector {
+    ledger: Ledger,
+    descs: Vec<Desc>,
+}
+
+impl LedgerCollector {
+    pub fn new(ledger: Ledger) -> prometheus::Result<LedgerCollector> {
+        let descs = families(&ledger)
+            .into_iter()
+            .map(|Family { name, labels, help, .. }| {
+                let labels = labels.iter().map(ToString::to_string).collect();
+                Desc::new(name.to_owned(), help.to_owned(), labels, Default::default())
+            })
+            .collect::<prometheus::Result<_>>()?;
+        Ok(LedgerCollector { ledger, descs })
+    }
+}
+
+impl Collector for LedgerCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        families(&self.ledger).into_iter().map(Family::into_proto).collect()
+    }
+}
+
+fn families(ledger: &Ledger) -> Vec<Family> {
+    let Ledger { kernel, engine, stdout, recording } = ledger;
+    // Downstream first: what is in flight between two reads then never looks like more came out of a stage
+    // than went into it.
+    let (delivered, write_error) = (stdout.delivered.get(), stdout.write_error.get());
+    let (suppressed, queue_full) = (engine.suppressed.get(), engine.queue_full.get());
+    let (matched, unmatched, invalid) = (engine.matched.get(), engine.unmatched.get(), engine.invalid.get());
+    let received = EventType::ALL.iter().map(|t| (vec!["syscall", t.name()], engine.received(*t))).collect();
+    let kernel: KernelNumbers = kernel().unwrap_or_default();
+    let per_type = |get: fn(&TypeCounters) -> u64| -> Vec<(Vec<&'static str>, u64)> {
+        kernel.types.iter().map(|(t, counters)| (vec![t.name()], get(counters))).collect()
+    };
+    let per_source = |get: fn(&TypeCounters) -> u64| -> Vec<(Vec<&'static str>, u64)> {
+        kernel.types.iter().map(|(t, counters)| (vec!["syscall", t.name()], get(counters))).collect()
+    };
+    let one = |value| vec![(vec![], value)];
+    let mut seen = per_source(|c| c.seen);
+    seen.push((vec!["syscall", "unknown"], kernel.tail_call_failed));
+    let lost = vec![
+        (vec!["kernel", "ring_full"], kernel.sum(|c| c.lost_ring_full)),
+        (vec!["kernel", "scratch_busy"], kernel.sum(|c| c.lost_scratch_busy)),
+        (vec!["kernel", "tail_call_failed"], kernel.tail_call_failed),
+        (vec!["decode", "invalid"], invalid),
+        (vec!["queue", "full"], queue_full),
+        (vec!["stdout", "write_error"], write_error),
+        (vec!["recording", "behind"], engine.record_behind.get()),
+        (vec!["recording", "beyond_bound"], recording.beyond.get()),
+    ];
+    let table = &engine.table;
+    let counter =
+        |name, labels, help, samples| Family { name, kind: MetricType::COUNTER, labels, help, samples };
+    let gauge = |name, help, value| Family {
+        name,
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help,
+        samples: vec![(vec![], value)],
+    };
+    vec![
+        counter("yagura_events_total", &["source", "type"], "Events that a hook began to handle.", seen),
+        counter(
+            "yagura_events_filtered_total",
+            &["source", "type"],
+            "Events dropped in the kernel because no loaded rule can match them.",
+            per_source(|c| c.filtered),
+        ),
+        counter(
+            "yagura_events_received_total",
+            &["source", "type"],
+            "Events that reached user space and were decoded.",
+            received,
+        ),
+        counter("yagura_events_matched_total", &[], "Events that at least one rule matched.", one(matched)),
+        counter("yagura_events_unmatched_total", &[], "Events that no rule matched.", one(unmatched)),
+        counter(
+            "yagura_lost_total",
+            &["stage", "reason"],
+            "Lost: events at stages kernel and decode, detections at stages queue and stdout, \
+             records of a recording at stage recording.",
+            lost,
+        ),
+        counter(
+            "yagura_sink_delivered_total",
+            &["sink", "tenant"],
+            "Detections that a sink took.",
+            vec![(vec!["stdout", PLATFORM_TENANT], delivered)],
+        ),
+        counter(
+            "yagura_suppressed_total",
+            &[],
+            "Detections held back by their rule's rate limit.",
+            one(suppressed),
+        ),
+        counter(
+            "yagura_kernel_truncated_total",
+            &["type"],
+            "Events of which a path, an argument list or an environment was cut at its bound.",
+            per_type(|c| c.truncated),
+        ),
+        counter(
+            "yagura_kernel_fault_total",
+            &["type"],
+            "Events for which memory of the caller could not be read.",
+            per_type(|c| c.fault),
+        ),
+        counter(
+            "yagura_kernel_own_syscalls_total",
+            &[],
+            "System calls of the daemon itself, which are never reported.",
+            one(kernel.own_syscalls),
+        ),
+        gauge("yagura_ring_used_bytes", "Bytes waiting in the ring buffer.", kernel.ring_used),
+        gauge("yagura_ring_capacity_bytes", "Size of the ring buffer.", kernel.ring_capacity),
+        counter(
+            "yagura_ring_corrupt_total",
+            &[],
+            "Times the reader skipped records that it could not delimit.",
+            one(kernel.ring_corrupt),
+        ),
+        gauge("yagura_process_table_processes", "Processes in the process table.", table.processes.get()),
+        gauge("yagura_process_table_capacity", "Bound of the process table.", table.capacity.get()),
+        counter(
+            "yagura_process_table_evicted_total",
+            &[],
+            "Living processes forgotten because the process table was full.",
+            one(table.evicted.get()),
+        ),
+        counter(
+            "yagura_process_table_unknown_total",
+            &[],
+            "Events of a process that was not in the process table.",
+            one(table.unknown.get()),
+        ),
+        counter(
+            "yagura_recording_records_total",
+            &[],
+            "Records written to the recording.",
+            one(recording.records.get()),
+        ),
+        counter(
+            "yagura_recording_bytes_total",
+            &[],
+            "Bytes written to the recording.",
+            one(recording.bytes.get()),
+        ),
+    ]
+}
+
+impl Family {
+    fn into_proto(self) -> MetricFamily {
+        let Family { name, kind, labels, help, samples } = self;
+        let metrics = samples.into_iter().map(|(values, value)| {
+            let pairs = labels.iter().zip(values).map(|(label, value)| {
+                let mut pair = LabelPair::default();
+                pair.set_name((*label).to_owned());
+                pair.set_value(value.to_owned());
+                pair
+            });
+            let mut metric = Metric::from_label(pairs.collect());
+            if kind == MetricType::GAUGE {
+                let mut gauge = proto::Gauge::default();
+                gauge.set_value(value as f64);
+                metric.set_gauge(gauge);
+            } else {
+                let mut counter = proto::Counter::default();
+                counter.set_value(value as f64);
+                metric.set_counter(counter);
+            }
+            metric
+        });
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics.collect());
+        family
+    }
+}

@@ -1,0 +1,107 @@
+//! Counters that the hot path and the sinks write and that `/metrics` and the ledger read.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use exporter_common::event_type::{EVENT_TYPE_SLOTS, EventType};
+
+/// A counter with one writer: no locked instruction, because only one thread ever adds.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+impl Tally {
+    /// To be called by the one thread that owns this counter.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// For values rather than counts; same rule.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What the hot thread counts. It is the only writer.
+#[derive(Debug)]
+pub struct EngineCounters {
+    received: [Tally; EVENT_TYPE_SLOTS as usize],
+    /// Records that could not be decoded: lost.
+    pub invalid: Tally,
+    /// Events that at least one rule matched.
+    pub matched: Tally,
+    /// Events that no rule matched.
+    pub unmatched: Tally,
+    /// Matches: one per event and rule, so with `rule_matching: all` more than `matched`.
+    pub detections: Tally,
+    /// Detections held back by their rule's rate limit.
+    pub suppressed: Tally,
+    /// Detections dropped because the queue to the sinks was full.
+    pub queue_full: Tally,
+    /// Records kept out of the recording because its writer was behind.
+    pub record_behind: Tally,
+    pub table: TableCounters,
+}
+
+/// The process table, as last published by the hot thread.
+#[derive(Debug, Default)]
+pub struct TableCounters {
+    pub processes: Tally,
+    pub capacity: Tally,
+    pub evicted: Tally,
+    pub unknown: Tally,
+}
+
+impl Default for EngineCounters {
+    fn default() -> EngineCounters {
+        EngineCounters {
+            received: std::array::from_fn(|_| Tally::default()),
+            invalid: Tally::default(),
+            matched: Tally::default(),
+            unmatched: Tally::default(),
+            detections: Tally::default(),
+            suppressed: Tally::default(),
+            queue_full: Tally::default(),
+            record_behind: Tally::default(),
+            table: TableCounters::default(),
+        }
+    }
+}
+
+impl EngineCounters {
+    /// Counts an event that reached user space.
+    pub fn receive(&self, event_type: EventType) {
+        if let Some(tally) = self.received.get(usize::from(event_type.id())) {
+            tally.add(1);
+        }
+    }
+
+    pub fn received(&self, event_type: EventType) -> u64 {
+        self.received.get(usize::from(event_type.id())).map_or(0, Tally::get)
+    }
+
+    /// All records taken from the ring, also those that could not be decoded.
+    pub fn records(&self) -> u64 {
+        self.received.iter().map(Tally::get).sum::<u64>() + self.invalid.get()
+    }
+}
+
+/// What the stdout sink counts, in detections. Its thread is the only writer.
+#[derive(Debug, Default)]
+pub struct SinkCounters {
+    /// Written whole.
+    pub delivered: Tally,
+    /// Lost to a write error.
+    pub write_error: Tally,
+}
+
+/// What a recording's writer counts. Its thread is the only writer.
+#[derive(Debug, Default)]
+pub struct RecordingCounters {
+    pub records: Tally,
+    pub bytes: Tally,
+    /// Records that came after the recording had reached its bound or had failed.
+    pub beyond: Tally,
+}

@@ -1,0 +1,117 @@
+//! The loss ledger: what became of every event and of every detection.
+//!
+//! With nothing in flight, and exactly:
+//!
+//! ```text
+//! seen       = filtered + matched + unmatched + lost
+//! detections = delivered + suppressed + dropped
+//! ```
+//!
+//! With `rule_matching: first` (the default) an event has at most one detection, so `detections = matched`.
+
+use std::sync::Arc;
+
+use exporter_common::{counters::TypeCounters, event_type::EventType};
+use serde::Serialize;
+
+use super::counters::{EngineCounters, RecordingCounters, SinkCounters};
+
+/// What the kernel side counted.
+#[derive(Clone, Debug, Default)]
+pub struct KernelNumbers {
+    pub types: Vec<(EventType, TypeCounters)>,
+    /// Events that were not handled at all.
+    pub tail_call_failed: u64,
+    /// System calls of the daemon itself, which are never reported.
+    pub own_syscalls: u64,
+    pub ring_used: u64,
+    pub ring_capacity: u64,
+    /// Times the ring's reader had to skip what it could not delimit.
+    pub ring_corrupt: u64,
+}
+
+impl KernelNumbers {
+    pub(super) fn sum(&self, get: impl Fn(&TypeCounters) -> u64) -> u64 {
+        self.types.iter().map(|(_, counters)| get(counters)).sum()
+    }
+
+    /// Records handed to the ring.
+    pub fn submitted(&self) -> u64 {
+        self.sum(|c| c.submitted)
+    }
+}
+
+/// Where the kernel's numbers come from; `None` while they cannot be read.
+pub type KernelSource = Arc<dyn Fn() -> Option<KernelNumbers> + Send + Sync>;
+
+/// All counters of the daemon, for whoever reads them.
+#[derive(Clone)]
+pub struct Ledger {
+    pub kernel: KernelSource,
+    pub engine: Arc<EngineCounters>,
+    pub stdout: Arc<SinkCounters>,
+    pub recording: Arc<RecordingCounters>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// The ledger at one moment, in the form printed when the daemon ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Balance {
+    pub seen: u64,
+    pub filtered: u64,
+    pub matched: u64,
+    pub unmatched: u64,
+    pub lost: u64,
+    pub lost_by: LostBy,
+    pub detections: u64,
+    pub delivered: u64,
+    pub suppressed: u64,
+    pub dropped: u64,
+}
+
+/// `lost` by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LostBy {
+    pub ring_full: u64,
+    pub scratch_busy: u64,
+    pub tail_call_failed: u64,
+    pub invalid: u64,
+    /// Left in the ring when the daemon ended.
+    pub undrained: u64,
+}
+
+impl Ledger {
+    /// The balance once the hot path and the sinks have ended: what is still in flight is lost.
+    pub fn close(&self) -> Balance {
+        let kernel = (self.kernel)().unwrap_or_default();
+        let engine = &*self.engine;
+        let (matched, unmatched) = (engine.matched.get(), engine.unmatched.get());
+        let lost_by = LostBy {
+            ring_full: kernel.sum(|c| c.lost_ring_full),
+            scratch_busy: kernel.sum(|c| c.lost_scratch_busy),
+            tail_call_failed: kernel.tail_call_failed,
+            invalid: engine.invalid.get(),
+            undrained: kernel.submitted().saturating_sub(engine.records()),
+        };
+        let LostBy { ring_full, scratch_busy, tail_call_failed, invalid, undrained } = lost_by;
+        let (detections, suppressed) = (engine.detections.get(), engine.suppressed.get());
+        let delivered = self.stdout.delivered.get();
+        Balance {
+            seen: kernel.sum(|c| c.seen) + kernel.tail_call_failed,
+            filtered: kernel.sum(|c| c.filtered),
+            matched,
+            unmatched,
+            lost: ring_full + scratch_busy + tail_call_failed + invalid + undrained,
+            lost_by,
+            detections,
+            delivered,
+            suppressed,
+            dropped: detections.saturating_sub(delivered + suppressed),
+        }
+    }
+}

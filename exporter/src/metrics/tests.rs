@@ -1,0 +1,141 @@
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use exporter_common::{counters::TypeCounters, event_type::EventType};
+
+use super::*;
+
+fn kernel() -> KernelNumbers {
+    let counters = TypeCounters {
+        seen: 100,
+        filtered: 60,
+        submitted: 35,
+        lost_ring_full: 3,
+        lost_scratch_busy: 2,
+        truncated: 1,
+        fault: 1,
+    };
+    KernelNumbers {
+        types: EventType::ALL
+            .iter()
+            .map(|t| (*t, if *t == EventType::Openat { counters } else { TypeCounters::default() }))
+            .collect(),
+        tail_call_failed: 4,
+        own_syscalls: 9,
+        ring_used: 1,
+        ring_capacity: 2,
+        ring_corrupt: 0,
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger {
+        kernel: Arc::new(|| Some(kernel())),
+        engine: Arc::default(),
+        stdout: Arc::default(),
+        recording: Arc::default(),
+    }
+}
+
+fn metrics() -> Metrics {
+    let metrics = Metrics::new(ledger()).unwrap();
+    metrics.detections_of("platform", "A rule", "Warning", "syscall");
+    metrics
+}
+
+/// The value of a sample in the exported text.
+fn sample(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+}
+
+#[test]
+fn the_ledger_balances() {
+    let ledger = ledger();
+    let engine = &ledger.engine;
+    for _ in 0..32 {
+        engine.receive(EventType::Openat);
+    }
+    engine.invalid.add(1);
+    engine.matched.add(12);
+    engine.unmatched.add(20);
+    engine.detections.add(14);
+    engine.suppressed.add(5);
+    ledger.stdout.delivered.add(7);
+    ledger.stdout.write_error.add(1);
+    let balance = ledger.close();
+    assert_eq!(
+        balance.lost_by,
+        LostBy { ring_full: 3, scratch_busy: 2, tail_call_failed: 4, invalid: 1, undrained: 2 }
+    );
+    assert_eq!(balance.seen, balance.filtered + balance.matched + balance.unmatched + balance.lost);
+    assert_eq!((balance.seen, balance.lost), (104, 12));
+    assert_eq!(balance.detections, balance.delivered + balance.suppressed + balance.dropped);
+    assert_eq!(balance.dropped, 2);
+}
+
+#[test]
+fn every_loss_and_rule_is_exported_at_zero() {
+    let text = metrics().text().unwrap();
+    for series in [
+        "yagura_detections_total{namespace=\"\",priority=\"Warning\",rule=\"A rule\",source=\"syscall\",tenant=\"platform\"}",
+        "yagura_lost_total{stage=\"queue\",reason=\"full\"}",
+        "yagura_lost_total{stage=\"stdout\",reason=\"write_error\"}",
+        "yagura_lost_total{stage=\"decode\",reason=\"invalid\"}",
+        "yagura_lost_total{stage=\"recording\",reason=\"behind\"}",
+        "yagura_rules_reload_total{result=\"success\"}",
+        "yagura_rules_reload_total{result=\"failure\"}",
+        "yagura_sink_delivered_total{sink=\"stdout\",tenant=\"platform\"}",
+        "yagura_events_total{source=\"syscall\",type=\"execve\"}",
+    ] {
+        assert_eq!(sample(&text, series), Some(0.0), "{series}\n{text}");
+    }
+    assert_eq!(sample(&text, "yagura_events_total{source=\"syscall\",type=\"openat\"}"), Some(100.0));
+    assert_eq!(sample(&text, "yagura_events_total{source=\"syscall\",type=\"unknown\"}"), Some(4.0));
+    assert_eq!(sample(&text, "yagura_lost_total{stage=\"kernel\",reason=\"ring_full\"}"), Some(3.0));
+    assert!(sample(&text, "process_resident_memory_bytes").unwrap() > 0.0);
+}
+
+#[test]
+fn the_series_of_rules_are_bounded() {
+    let metrics = metrics();
+    for i in 0..MAX_RULE_SERIES + 10 {
+        metrics.detections_of("platform", &format!("rule {i}"), "Notice", "syscall").inc();
+    }
+    metrics.detections_of("platform", "rule 3", "Notice", "syscall").inc();
+    let text = metrics.text().unwrap();
+    let lines: Vec<_> = text.lines().filter(|l| l.starts_with("yagura_detections_total{")).collect();
+    assert_eq!(lines.len(), MAX_RULE_SERIES + 1);
+    let sum: f64 = lines.iter().map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+    assert_eq!(sum, (MAX_RULE_SERIES + 11) as f64);
+    assert!(lines.iter().any(|l| l.contains("rule=\"~other\"") && l.ends_with(" 11")), "{lines:?}");
+}
+
+/// Name → (type, sorted labels) of every family that is exported.
+fn exported() -> BTreeMap<String, (String, String)> {
+    let families = metrics().registry.gather();
+    let describe = |family: &prometheus::proto::MetricFamily| {
+        let labels: std::collections::BTreeSet<String> = family
+            .get_metric()
+            .iter()
+            .flat_map(|m| m.get_label().iter().map(|l| l.name().to_owned()))
+            .collect();
+        let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+        (family.name().to_owned(), (kind, labels.into_iter().collect::<Vec<_>>().join(", ")))
+    };
+    families.iter().map(describe).collect()
+}
+
+#[test]
+fn the_page_lists_exactly_what_is_exported() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut documented = BTreeMap::new();
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, kind, labels, meaning] = cells[..] else { panic!("four cells expected: {line}") };
+        assert!(!meaning.is_empty(), "{line}");
+        let mut labels: Vec<&str> = labels.split(", ").map(|l| l.trim_matches('`')).collect();
+        labels.sort_unstable();
+        documented.insert(name.trim_matches('`').to_owned(), (kind.to_owned(), labels.join(", ")));
+    }
+    assert_eq!(documented, exported());
+}

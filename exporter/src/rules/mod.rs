@@ -1,0 +1,5 @@
+//! The rule language.
+
+mod priority;
+
+pub use priority::{Priority, RuleMatching};

@@ -1,0 +1,144 @@
+//! The HTTP server: `/metrics`, `/livez`, `/readyz`. It reads, it changes nothing.
+//!
+//! Whoever can connect is not trusted: connections, their number, their headers and their time are bounded,
+//! and no body is read.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use crate::{app::Health, metrics::Metrics};
+
+const MAX_CONNECTIONS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whole life of a connection: scrapers reconnect.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+const MAX_HEADERS: usize = 64;
+const MAX_BUFFER: usize = 16 << 10;
+
+/// What the pages show.
+#[derive(Debug)]
+pub struct State {
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+}
+
+/// A bound but not yet served address.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+}
+
+impl Server {
+    pub async fn bind(address: SocketAddr) -> io::Result<Server> {
+        Ok(Server { listener: TcpListener::bind(address).await? })
+    }
+
+    /// The address, with the port the system chose if 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until dropped.
+    pub async fn serve(self, state: Arc<State>) {
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, or the peer has gone: neither is cured by trying again at once.
+                    tracing::debug!(%error, "cannot accept an HTTP connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                state.metrics.http_refused.inc();
+                continue;
+            };
+            let state = Arc::clone(&state);
+            tokio::spawn(async move {
+                connection(stream, state).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, state: Arc<State>) {
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(respond(&request, &state)) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    // A client's protocol error or timeout is the client's affair.
+    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+}
+
+fn respond(request: &Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
+    let page: fn(&State) -> Response<Full<Bytes>> = match request.uri().path() {
+        "/metrics" => metrics,
+        "/livez" => |state| checks(&state.health.live()),
+        "/readyz" => |state| checks(&state.health.ready()),
+        _ => return text(StatusCode::NOT_FOUND, "not found\n".into()),
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n".into());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    page(state)
+}
+
+fn metrics(state: &State) -> Response<Full<Bytes>> {
+    match state.metrics.text() {
+        Ok(body) => {
+            let mut response = text(StatusCode::OK, body);
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+/// As Kubernetes' own servers print them: one line a check, then the sum.
+fn checks(checks: &[(&'static str, bool)]) -> Response<Full<Bytes>> {
+    let ok = checks.iter().all(|(_, ok)| *ok);
+    let mut body = String::new();
+    for (name, ok) in checks {
+        body.push_str(if *ok { "[+]" } else { "[-]" });
+        body.push_str(name);
+        body.push_str(if *ok { " ok\n" } else { " failed\n" });
+    }
+    body.push_str(if ok { "ok\n" } else { "failed\n" });
+    text(if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+#[cfg(test)]
+mod tests;
