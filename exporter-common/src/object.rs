@@ -32,7 +32,7 @@ pub const TYPE_CONFIG: &str = "TYPE_CONFIG";
 pub const TYPE_COUNTERS: &str = "TYPE_COUNTERS";
 /// `PerCpuArray<u64>` indexed by [`crate::counters::GlobalCounter`].
 pub const GLOBAL_COUNTERS: &str = "GLOBAL_COUNTERS";
-/// `Array<[u8; SCRATCH_SIZE]>` indexed by CPU: where a record is built. The loader must set its length to the
+/// `Array` indexed by CPU, of a type that only the kernel side knows: where a record is built. The loader must set its length to the
 /// number of possible CPUs. (Not a per-CPU map: those hold at most 32 KiB an element.)
 pub const SCRATCH: &str = "SCRATCH";
 /// `Array<u32>` of one: the consumer sets it to 1 before it sleeps on the ring; the next record wakes it
@@ -76,7 +76,8 @@ pub const fn program_of(event_type: EventType) -> Option<&'static str> {
         Sendto | Recvfrom => "sys_sendto",
         Sendmsg | Recvmsg => "sys_sendmsg",
         Dup | Dup2 | Dup3 => "sys_dup",
-        Symlink | Symlinkat | Link | Linkat | Rename | Renameat | Renameat2 => "sys_two_paths",
+        Symlink | Symlinkat => "sys_symlink",
+        Link | Linkat | Rename | Renameat | Renameat2 => "sys_two_paths",
         Unlink | Unlinkat | Mkdir | Mkdirat | Rmdir | Chmod | Fchmodat | Fchmodat2 => "sys_one_path",
         Fchmod => "sys_fchmod",
         Mount | Umount2 => "sys_mount",

@@ -34,7 +34,6 @@ macro_rules! kernel_facts {
                 OFF_TASK_MM = "task_struct.mm";
                 OFF_TASK_FS = "task_struct.fs";
                 OFF_TASK_FILES = "task_struct.files";
-                OFF_TASK_COMM = "task_struct.comm";
                 OFF_TASK_EXIT_CODE = "task_struct.exit_code";
                 OFF_TASK_START_BOOTTIME = "task_struct.start_boottime|task_struct.real_start_time";
                 OFF_TASK_LOGINUID = "task_struct.loginuid";
@@ -108,12 +107,10 @@ macro_rules! kernel_facts {
                 OFF_DENTRY_NAME_NAME = "dentry.d_name.name";
                 OFF_DENTRY_INODE = "dentry.d_inode";
                 OFF_DENTRY_SB = "dentry.d_sb";
-                OFF_DENTRY_FSDATA = "dentry.d_fsdata";
                 OFF_MOUNT_MNT = "mount.mnt";
                 OFF_MOUNT_PARENT = "mount.mnt_parent";
                 OFF_MOUNT_MOUNTPOINT = "mount.mnt_mountpoint";
                 OFF_VFSMOUNT_ROOT = "vfsmount.mnt_root";
-                OFF_VFSMOUNT_SB = "vfsmount.mnt_sb";
                 OFF_INODE_MODE = "inode.i_mode";
                 OFF_INODE_UID = "inode.i_uid";
                 OFF_INODE_GID = "inode.i_gid";
@@ -143,7 +140,6 @@ macro_rules! kernel_facts {
 
                 OFF_SOCKET_SK = "socket.sk";
                 OFF_SOCKET_TYPE = "socket.type";
-                OFF_SOCKET_STATE = "socket.state";
                 OFF_SOCK_FAMILY = "sock.__sk_common.skc_family";
                 OFF_SOCK_STATE = "sock.__sk_common.skc_state";
                 OFF_SOCK_DADDR = "sock.__sk_common.skc_daddr";
@@ -153,11 +149,7 @@ macro_rules! kernel_facts {
                 OFF_SOCK_V6_DADDR = "sock.__sk_common.skc_v6_daddr";
                 OFF_SOCK_V6_RCV_SADDR = "sock.__sk_common.skc_v6_rcv_saddr";
                 OFF_SOCK_NET = "sock.__sk_common.skc_net.net";
-                OFF_SOCK_TYPE = "sock.sk_type";
                 OFF_SOCK_PROTOCOL = "sock.sk_protocol";
-                OFF_INET_SADDR = "inet_sock.inet_saddr";
-                OFF_INET6_PINFO = "inet_sock.pinet6";
-                OFF_PINFO_SADDR = "ipv6_pinfo.saddr";
                 OFF_UNIX_ADDR = "unix_sock.addr";
                 OFF_UNIX_PEER = "unix_sock.peer";
                 OFF_UNIX_ADDR_LEN = "unix_address.len";
