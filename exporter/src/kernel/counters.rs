@@ -101,7 +101,7 @@ impl Counters {
         RingFill {
             used: self.0.pages.fill(),
             capacity: self.0.pages.capacity(),
-            corrupt: self.0.errors.corrupt.load(Ordering::Relaxed),
+            corrupt: self.0.errors.count(),
         }
     }
 }
@@ -115,5 +115,9 @@ pub(super) struct RingErrors {
 impl RingErrors {
     pub(super) fn corrupt(&self) {
         self.corrupt.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.corrupt.load(Ordering::Relaxed)
     }
 }

@@ -47,6 +47,9 @@ pub struct Host {
     pub kernel_release: String,
     pub machine: String,
     pub facilities: Vec<Facility>,
+    /// In another pid namespace than the initial one Yagura cannot tell its own system calls from those of
+    /// others, and reports them too.
+    pub initial_pid_namespace: bool,
     /// Capabilities in the effective set, of those that matter.
     pub capabilities: Vec<&'static str>,
     pub missing_capabilities: Vec<&'static str>,
@@ -84,6 +87,7 @@ impl Host {
             kernel_release: uname.release().to_string_lossy().into_owned(),
             machine: uname.machine().to_string_lossy().into_owned(),
             facilities: facilities(),
+            initial_pid_namespace: in_initial_pid_namespace(),
             capabilities: names(true),
             missing_capabilities: names(false),
             jit: sysctl("net/core/bpf_jit_enable"),
@@ -92,6 +96,13 @@ impl Host {
             lockdown: read("/sys/kernel/security/lockdown").map(|modes| active_mode(&modes)),
         }
     }
+}
+
+/// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+fn in_initial_pid_namespace() -> bool {
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == INITIAL_PID_NAMESPACE)
 }
 
 /// The capabilities without which no program loads, as far as this process lacks them.

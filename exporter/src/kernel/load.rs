@@ -1,6 +1,12 @@
 //! Loads the kernel object, and keeps its programs attached as the plan says.
 
-use std::{collections::BTreeMap, fmt, fs, os::fd::AsFd, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -11,8 +17,8 @@ use exporter_common::{
     event_type::EventType,
     object::{
         EVENTS, GLOBAL_COUNTERS, PROGRAMS, RING_WAKE_BYTES, SCHED_EXEC, SCHED_EXIT, SCHED_FORK, SCRATCH,
-        SELF_TGID, SOCKETCALL_SLOT, SYS_EXIT, SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG, TYPE_COUNTERS,
-        WAKE, program_of,
+        SELF_TGID, SOCKETCALL_SLOT, SOCKETCALL_TYPES, SYS_EXIT, SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG,
+        TYPE_COUNTERS, WAKE, program_of,
     },
     wants::TypeConfig,
 };
@@ -47,7 +53,7 @@ pub struct Kernel {
     syscall_types: Array<MapData, u32>,
     type_config: Array<MapData, TypeConfig>,
     /// The kernel empties a program array when its last descriptor is closed.
-    _programs: ProgramArray<MapData>,
+    programs: ProgramArray<MapData>,
     /// What the two tables hold now.
     syscall_table: Vec<u32>,
     plan: Plan,
@@ -66,7 +72,8 @@ impl fmt::Debug for Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs into the kernel, with this kernel's offsets. Attaches nothing.
+    /// Loads the maps and the programs that always run, with this kernel's offsets. Attaches nothing. The
+    /// programs of event types are loaded when a plan first wants them: the kernel's verifier takes its time.
     pub fn load(options: &KernelOptions) -> Result<Kernel, KernelError> {
         let missing = missing_capabilities();
         if !missing.is_empty() {
@@ -75,8 +82,10 @@ impl Kernel {
         let facts = read_facts()?;
         raise_memlock();
         let mut bpf = load_object(options, &facts)?;
-        let refused = load_programs(&mut bpf)?;
-        let programs = fill_programs(&mut bpf)?;
+        for (name, _) in HOOKS {
+            hook(&mut bpf, name)?;
+        }
+        let programs = take(&mut bpf, PROGRAMS, ProgramArray::try_from)?;
 
         let events = match bpf.take_map(EVENTS) {
             Some(Map::RingBuf(events)) => events,
@@ -100,25 +109,33 @@ impl Kernel {
         for MissingFact { fact, costs } in &facts.missing {
             tracing::warn!(fact, costs, "this kernel lacks a field");
         }
-        Ok(Kernel {
+        let mut kernel = Kernel {
             bpf,
-            refused,
+            refused: BTreeMap::new(),
             links: BTreeMap::new(),
             syscall_table: vec![0; syscall_types.len() as usize],
             syscall_types,
             type_config,
-            _programs: programs,
+            programs,
             plan: Plan::default(),
             ring: Some(ring),
             counters,
             missing: facts.missing,
-        })
+        };
+        let mut names: BTreeSet<_> = HOOKS.iter().map(|(name, _)| *name).collect();
+        if options.load_all {
+            names.extend(EventType::ALL.iter().filter_map(|event_type| program_of(*event_type)));
+            names.insert(SYS_SOCKETCALL);
+        }
+        kernel.load_programs(&names)?;
+        Ok(kernel)
     }
 
     /// Makes exactly this plan run. What stays wanted is never off in between, and new types are on before
     /// others go off. An event type whose program the kernel refused stays off; the report says so. After an
     /// error the old and the new plan may be mixed; applying a plan again mends that.
     pub fn apply(&mut self, plan: &Plan) -> Result<(), KernelError> {
+        self.load_programs(&programs_for(plan))?;
         // The process table must not miss an exec or a fork, so these come first and stay.
         for (name, _) in HOOKS.iter().filter(|(name, _)| *name != SYS_EXIT) {
             self.attach(name)?;
@@ -171,10 +188,53 @@ impl Kernel {
         }
     }
 
-    /// Is the program for this event type loaded?
+    /// Can this event type be reported, as far as is known: is its program in the object and not refused?
     pub fn available(&self, event_type: EventType) -> bool {
         program_of(event_type)
             .is_none_or(|name| self.bpf.program(name).is_some() && !self.refused.contains_key(name))
+    }
+
+    /// Loads those of the programs that are not loaded or refused yet, on several CPUs, and puts them where
+    /// `sys_exit` finds them. They run only once the system call table leads to them.
+    fn load_programs(&mut self, names: &BTreeSet<&'static str>) -> Result<(), KernelError> {
+        let mut todo: Vec<(&'static str, &mut BtfTracePoint)> = Vec::new();
+        for (name, program) in self.bpf.programs_mut() {
+            let Some(name) = names.get(name) else { continue };
+            match program {
+                Program::BtfTracePoint(program)
+                    if program.fd().is_err() && !self.refused.contains_key(*name) =>
+                {
+                    todo.push((name, program));
+                }
+                _ => {}
+            }
+        }
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let loaded: Vec<&'static str> = todo.iter().map(|(name, _)| *name).collect();
+        for (name, error) in verify(todo)? {
+            let required = HOOKS.iter().any(|(hook, _)| *hook == name);
+            if required || matches!(error, KernelError::NotPermitted { .. }) {
+                return Err(error);
+            }
+            let why = chain(&error);
+            tracing::warn!(
+                program = name,
+                error = why,
+                "the kernel refused a program: its event types are off"
+            );
+            self.refused.insert(name.to_owned(), why);
+        }
+        for name in loaded {
+            let Some(Program::BtfTracePoint(program)) = self.bpf.program(name) else { continue };
+            // Refused, so not loaded.
+            let Ok(fd) = program.fd() else { continue };
+            for slot in slots_of(name) {
+                self.programs.set(slot, fd, 0).map_err(|source| KernelError::map(PROGRAMS, source))?;
+            }
+        }
+        Ok(())
     }
 
     fn attach(&mut self, name: &'static str) -> Result<(), KernelError> {
@@ -280,49 +340,60 @@ fn load_object(options: &KernelOptions, facts: &Facts) -> Result<Ebpf, KernelErr
     loader.load(super::object::OBJECT).map_err(KernelError::object)
 }
 
-/// Loads every program. One that belongs to a hook must load; another that is refused is remembered.
-fn load_programs(bpf: &mut Ebpf) -> Result<BTreeMap<String, String>, KernelError> {
-    for (name, _) in HOOKS {
-        hook(bpf, name)?;
-    }
+/// Has the kernel verify and load the programs; returns those that failed. The verifier is the whole cost of a
+/// start (a second and more for a large program) and runs on the calling thread, so there are several.
+fn verify(
+    todo: Vec<(&'static str, &mut BtfTracePoint)>,
+) -> Result<Vec<(&'static str, KernelError)>, KernelError> {
     let btf =
         aya::Btf::from_sys_fs().map_err(|source| KernelError::Object { source: Box::new(source.into()) })?;
-    let mut refused = BTreeMap::new();
-    for (name, program) in bpf.programs_mut() {
-        let result = match program {
-            Program::BtfTracePoint(program) => program.load(tracepoint_of(name), &btf),
-            // Not built by us; the notify-only test fails on such an object.
-            _ => continue,
-        };
-        let Err(error) = result.map_err(|error| KernelError::program(name, error)) else { continue };
-        if HOOKS.iter().any(|(hook, _)| hook == &name) || matches!(error, KernelError::NotPermitted { .. }) {
-            return Err(error);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(todo.len());
+    let queue = Mutex::new(todo);
+    let work = || {
+        let mut failed = Vec::new();
+        // A function of its own, so that the lock is not held while the verifier runs. A poisoned one only says
+        // that another thread panicked; the queue is whole.
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some((name, program)) = next() {
+            if let Err(error) = program.load(tracepoint_of(name), &btf) {
+                failed.push((name, KernelError::program(name, error)));
+            }
         }
-        tracing::warn!(
-            program = name,
-            error = chain(&error),
-            "the kernel refused a program: its event types are off"
-        );
-        refused.insert(name.to_owned(), chain(&error));
-    }
-    Ok(refused)
+        failed
+    };
+    Ok(thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut failed = work();
+        for helper in helpers {
+            match helper.join() {
+                Ok(more) => failed.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        failed
+    }))
 }
 
-/// Puts the programs that `sys_exit` tail-calls into its table. They run only once the system call table
-/// leads to them.
-fn fill_programs(bpf: &mut Ebpf) -> Result<ProgramArray<MapData>, KernelError> {
-    let mut array: ProgramArray<MapData> = take(bpf, PROGRAMS, ProgramArray::try_from)?;
-    let slots = EventType::ALL
-        .iter()
-        .filter_map(|event_type| Some((u32::from(event_type.id()), program_of(*event_type)?)))
-        .chain([(SOCKETCALL_SLOT, SYS_SOCKETCALL)]);
-    for (slot, name) in slots {
-        let Some(Program::BtfTracePoint(program)) = bpf.program(name) else { continue };
-        // Refused, so not loaded.
-        let Ok(fd) = program.fd() else { continue };
-        array.set(slot, fd, 0).map_err(|source| KernelError::map(PROGRAMS, source))?;
+/// The programs that `sys_exit` calls for the types that a plan wants.
+fn programs_for(plan: &Plan) -> BTreeSet<&'static str> {
+    let mut names = BTreeSet::new();
+    for event_type in EventType::ALL.iter().filter(|event_type| plan.wants(**event_type)) {
+        names.extend(program_of(*event_type));
+        if SOCKETCALL_TYPES.iter().any(|(_, of_call)| of_call == event_type) {
+            names.insert(SYS_SOCKETCALL);
+        }
     }
-    Ok(array)
+    names
+}
+
+/// The slots of the program array at which a program is called.
+fn slots_of(name: &str) -> impl Iterator<Item = u32> {
+    let socketcall = (name == SYS_SOCKETCALL).then_some(SOCKETCALL_SLOT);
+    EventType::ALL
+        .iter()
+        .filter(move |event_type| program_of(**event_type) == Some(name))
+        .map(|event_type| u32::from(event_type.id()))
+        .chain(socketcall)
 }
 
 fn hook<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {

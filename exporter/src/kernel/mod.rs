@@ -27,6 +27,11 @@ mod report;
 mod ring;
 mod ring_pages;
 
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+mod notify_only;
+
 pub use counters::{Counters, RingFill};
 pub use error::KernelError;
 pub use facts::MissingFact;
@@ -53,6 +58,8 @@ pub struct KernelOptions {
     /// Process whose own system calls are not reported: this one if not given. Tests give another, to see
     /// what they do themselves.
     pub self_tgid: Option<u32>,
+    /// Load every program at once, also those that no plan wants: to find out what this kernel accepts.
+    pub load_all: bool,
 }
 
 impl KernelOptions {

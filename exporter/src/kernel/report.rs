@@ -18,6 +18,7 @@ pub struct ProgramReport {
     /// The kernel's name of the program type.
     pub program_type: &'static str,
     pub tracepoint: String,
+    /// False for one that the kernel refused, and for one that no rule needs.
     pub loaded: bool,
     /// A program that others tail-call is loaded and never attached.
     pub attached: bool,
@@ -34,7 +35,7 @@ pub struct ProgramReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct TypeReport {
     pub name: &'static str,
-    /// The programs for it are loaded.
+    /// The kernel did not refuse the program for it.
     pub available: bool,
     /// A rule wants it, and it is being reported.
     pub enabled: bool,
@@ -127,6 +128,7 @@ fn write_host(f: &mut fmt::Formatter<'_>, host: &Host) -> fmt::Result {
         kernel_release,
         machine,
         facilities,
+        initial_pid_namespace,
         capabilities,
         missing_capabilities,
         jit,
@@ -142,6 +144,12 @@ fn write_host(f: &mut fmt::Formatter<'_>, host: &Host) -> fmt::Result {
     writeln!(f, "bpf stats      {}", or_unknown(bpf_stats_enabled))?;
     writeln!(f, "unprivileged_bpf_disabled {}", or_unknown(unprivileged_bpf_disabled))?;
     writeln!(f, "lockdown       {}", or_unknown(lockdown))?;
+    if !initial_pid_namespace {
+        writeln!(
+            f,
+            "pid namespace  not the initial one: Yagura's own system calls are reported too (use hostPID)"
+        )?;
+    }
     for facility in facilities {
         let answer = match &facility.available {
             Answer::Yes => "yes".to_owned(),
@@ -156,7 +164,8 @@ fn write_host(f: &mut fmt::Formatter<'_>, host: &Host) -> fmt::Result {
 
 fn write_program(f: &mut fmt::Formatter<'_>, program: &ProgramReport) -> fmt::Result {
     let state = match (program.loaded, program.attached) {
-        (false, _) => "REFUSED",
+        (false, _) if program.error.is_some() => "REFUSED",
+        (false, _) => "not needed",
         (true, true) => "attached",
         (true, false) => "loaded",
     };

@@ -254,3 +254,7 @@ impl Records {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ring_tests.rs"]
+mod tests;

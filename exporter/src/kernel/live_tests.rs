@@ -1,0 +1,351 @@
+//! The kernel side on the running kernel. These tests fail where BPF is not available, unless
+//! `YAGURA_TEST_NO_BPF=1` says that this is meant.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use exporter_common::{
+    counters::GlobalCounter,
+    event_type::EventType,
+    offsets::ABSENT,
+    record::Header,
+    wants::{TypeConfig, WANT_EVENT},
+};
+use zerocopy::FromBytes;
+
+use super::{btf::Btf, facts::Facts, load::BTF_PATH, *};
+
+/// A bound on waiting for what must come, far above what it takes: reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn skip() -> bool {
+    let skip = env::var_os("YAGURA_TEST_NO_BPF").is_some_and(|value| value == "1");
+    if skip {
+        eprintln!("skipped: YAGURA_TEST_NO_BPF=1");
+    }
+    skip
+}
+
+/// Loads the kernel side so that it reports this process too.
+pub(super) fn load() -> Kernel {
+    load_with(false)
+}
+
+pub(super) fn load_with(load_all: bool) -> Kernel {
+    let options = KernelOptions { self_tgid: Some(0), load_all, ring_bytes: None };
+    Kernel::load(&options).expect("the kernel side loads")
+}
+
+pub(super) fn plan(types: &[EventType]) -> Plan {
+    let mut plan = Plan::default();
+    for event_type in types {
+        plan.set(*event_type, TypeConfig { wants: WANT_EVENT, max_data: 0 });
+    }
+    plan
+}
+
+/// A file name that no other process opens.
+fn unique(name: &str) -> String {
+    format!("/yagura-live-{}-{name}", std::process::id())
+}
+
+/// Opens a path that does not exist: the attempt is an event.
+fn try_open(path: &str) {
+    assert!(fs::File::open(path).is_err());
+}
+
+/// Drains until a record of `event_type` contains `text`; `each` sees every record until then.
+fn until(ring: &mut Ring, event_type: EventType, text: &str, mut each: impl FnMut(&Header, &[u8])) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut found = false;
+    while !found {
+        assert!(Instant::now() < deadline, "no {} event with {text}", event_type.name());
+        ring.drain(|bytes| {
+            let (header, _) = Header::read_from_prefix(bytes).expect("a record has a header");
+            each(&header, bytes);
+            found |= header.event_type == event_type.id() && contains(bytes, text);
+        });
+        ring.wait(Duration::from_millis(100));
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
+}
+
+#[test]
+fn this_kernel_has_the_facts_that_every_kernel_has() {
+    if skip() {
+        return;
+    }
+    let blob = fs::read(BTF_PATH).expect("this kernel has BTF");
+    let facts = Facts::read(&Btf::parse(&blob).unwrap());
+    let values: BTreeMap<_, _> = facts.values.iter().copied().collect();
+    for global in [
+        "OFF_TASK_PID",
+        "OFF_TASK_COMM",
+        "OFF_CRED_UID",
+        "OFF_FILE_PATH_DENTRY",
+        "OFF_DENTRY_NAME_NAME",
+        "OFF_REGS_ORIG_AX",
+        "OFF_SOCK_FAMILY",
+        "SIZE_UPID",
+    ] {
+        assert_ne!(values[global], ABSENT, "{global}");
+    }
+    // The layout of pt_regs is ABI: the one offset that is known beforehand.
+    assert_eq!(values["OFF_REGS_ORIG_AX"], 120);
+    assert!(facts.missing.len() < facts.values.len() / 10, "{:?}", facts.missing);
+}
+
+#[test]
+fn an_open_is_seen_while_it_is_wanted_and_not_after() {
+    if skip() {
+        return;
+    }
+    let mut kernel = load();
+    let mut ring = kernel.take_ring().expect("the first taker gets the ring");
+    assert!(kernel.take_ring().is_none());
+    let attached = |kernel: &Kernel| {
+        kernel
+            .report()
+            .programs
+            .into_iter()
+            .filter(|program| program.attached)
+            .map(|p| p.name)
+            .collect::<Vec<_>>()
+    };
+    assert!(attached(&kernel).is_empty(), "load attaches nothing");
+
+    kernel.apply(&plan(&[EventType::Openat])).unwrap();
+    assert_eq!(attached(&kernel), ["sched_exec", "sched_exit", "sched_fork", "sys_exit"]);
+    let first = unique("first");
+    try_open(&first);
+    let me = rustix::process::getpid().as_raw_pid() as u32;
+    let mut matching = Vec::new();
+    until(&mut ring, EventType::Openat, &first, |header, bytes| {
+        if contains(bytes, &first) {
+            matching.push(*header);
+        }
+    });
+    assert_eq!(matching.len(), 1, "one open, one event");
+    assert_eq!((matching[0].vpid, matching[0].ret), (me, -2));
+
+    // A wider plan, then one without opens. The mkdir that follows the open marks the end of the wait.
+    kernel.apply(&plan(&[EventType::Openat, EventType::Mkdir])).unwrap();
+    kernel.apply(&plan(&[EventType::Mkdir])).unwrap();
+    let (second, marker) = (unique("second"), unique("missing/marker"));
+    try_open(&second);
+    assert!(fs::create_dir(&marker).is_err());
+    let mut unwanted = 0;
+    until(&mut ring, EventType::Mkdir, &marker, |_, bytes| unwanted += usize::from(contains(bytes, &second)));
+    assert_eq!(unwanted, 0, "opens are off");
+
+    kernel.apply(&Plan::default()).unwrap();
+    assert_eq!(attached(&kernel), ["sched_exec", "sched_exit", "sched_fork"], "hooks of processes stay");
+    kernel.apply(&plan(&[EventType::Openat])).unwrap();
+    let third = unique("third");
+    try_open(&third);
+    until(&mut ring, EventType::Openat, &third, |_, _| {});
+}
+
+#[test]
+fn no_event_is_lost_while_plans_change() {
+    if skip() {
+        return;
+    }
+    let mut kernel = load();
+    let mut ring = kernel.take_ring().unwrap();
+    let wide = plan(&[EventType::Openat, EventType::Unlinkat, EventType::Rename, EventType::Socket]);
+    let narrow = plan(&[EventType::Openat]);
+    // Once before, so that the changes below need no program loaded.
+    kernel.apply(&wide).unwrap();
+    let prefix = unique("swap");
+    let stop = Arc::new(AtomicBool::new(false));
+    let opener = thread::spawn({
+        let (prefix, stop) = (prefix.clone(), Arc::clone(&stop));
+        move || {
+            let mut opens = 0usize;
+            while !stop.load(Ordering::Relaxed) {
+                try_open(&format!("{prefix}-{opens}-"));
+                opens += 1;
+            }
+            opens
+        }
+    });
+    let mut seen: Vec<u32> = Vec::new();
+    let mut drain = |ring: &mut Ring| {
+        ring.drain(|bytes| {
+            let Some(at) = memchr::memmem::find(bytes, prefix.as_bytes()) else { return };
+            let rest = &bytes[at + prefix.len() + 1..];
+            let digits = rest.split(|byte| *byte == b'-').next().unwrap();
+            let index: usize = std::str::from_utf8(digits).unwrap().parse().unwrap();
+            seen.resize(seen.len().max(index + 1), 0);
+            seen[index] += 1;
+        })
+    };
+    for _ in 0..200 {
+        kernel.apply(&narrow).unwrap();
+        drain(&mut ring);
+        kernel.apply(&wide).unwrap();
+        drain(&mut ring);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let opens = opener.join().unwrap();
+    while drain(&mut ring) > 0 {}
+    assert!(opens > 0);
+    assert_eq!(seen.len(), opens);
+    assert!(seen.iter().all(|count| *count == 1), "each open exactly once");
+    let counters = kernel.counters();
+    assert_eq!(counters.global(GlobalCounter::TailCallFailed).unwrap(), 0);
+    assert_eq!(counters.of(EventType::Openat).unwrap().lost_ring_full, 0);
+}
+
+#[test]
+fn processes_are_seen_whatever_the_plan_says() {
+    if skip() {
+        return;
+    }
+    let mut kernel = load();
+    let mut ring = kernel.take_ring().unwrap();
+    kernel.apply(&Plan::default()).unwrap();
+    let argument = unique("argument");
+    let mut child = std::process::Command::new("/bin/true").arg(&argument).spawn().unwrap();
+    let pid = child.id();
+    assert!(child.wait().unwrap().success());
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while !seen.contains(&EventType::Procexit.id()) {
+        assert!(Instant::now() < deadline, "no procexit of {pid}: {seen:?}");
+        ring.drain(|bytes| {
+            let (header, _) = Header::read_from_prefix(bytes).unwrap();
+            let is_exec = header.event_type == EventType::Execve.id();
+            if header.vpid == pid && (!is_exec || contains(bytes, &argument)) {
+                seen.push(header.event_type);
+            }
+        });
+        ring.wait(Duration::from_millis(100));
+    }
+    assert_eq!(seen, [EventType::Execve.id(), EventType::Procexit.id()]);
+}
+
+#[test]
+fn produced_is_delivered_plus_lost() {
+    if skip() {
+        return;
+    }
+    let options =
+        KernelOptions { self_tgid: Some(0), ring_bytes: Some(MIN_RING_BYTES), ..KernelOptions::default() };
+    let mut kernel = Kernel::load(&options).unwrap();
+    let mut ring = kernel.take_ring().unwrap();
+    kernel.apply(&plan(&[EventType::Openat])).unwrap();
+    let path = unique("flood");
+    for _ in 0..20_000 {
+        try_open(&path);
+    }
+    // Off again, so that nothing is in flight; then what is in the ring is all there is.
+    kernel.apply(&Plan::default()).unwrap();
+    let mut delivered = 0u64;
+    while ring.drain(|bytes| {
+        let (header, _) = Header::read_from_prefix(bytes).unwrap();
+        delivered += u64::from(header.event_type == EventType::Openat.id());
+    }) > 0
+    {}
+    let counters = kernel.counters();
+    let opens = counters.of(EventType::Openat).unwrap();
+    assert!(opens.seen >= 20_000, "{opens:?}");
+    assert!(opens.lost_ring_full > 0, "nobody read, so the ring overflowed: {opens:?}");
+    assert_eq!(opens.submitted, delivered, "{opens:?}");
+    assert_eq!(
+        opens.seen,
+        opens.filtered + opens.submitted + opens.lost_ring_full + opens.lost_scratch_busy,
+        "{opens:?}"
+    );
+    let fill = counters.ring();
+    assert_eq!(fill.capacity, u64::from(MIN_RING_BYTES));
+    assert_eq!(fill.corrupt, 0);
+}
+
+#[test]
+fn a_blocked_reader_is_woken_by_an_event_and_by_a_waker() {
+    if skip() {
+        return;
+    }
+    let mut kernel = load();
+    let mut ring = kernel.take_ring().unwrap();
+    let waker = ring.waker();
+    kernel.apply(&plan(&[EventType::Openat])).unwrap();
+
+    // The waits below would take an hour if nothing woke them; the harness's own limit is the bound.
+    let hour = Duration::from_secs(3600);
+    let path = unique("wake");
+    let opener = thread::spawn({
+        let path = path.clone();
+        move || {
+            for _ in 0..20 {
+                thread::sleep(Duration::from_millis(20));
+                try_open(&path);
+            }
+        }
+    });
+    let mut seen = 0;
+    while seen < 20 {
+        ring.drain(|bytes| seen += usize::from(contains(bytes, &path)));
+        if seen < 20 {
+            ring.wait(hour);
+        }
+    }
+    opener.join().unwrap();
+
+    kernel.apply(&Plan::default()).unwrap();
+    waker.wake();
+    let woken = thread::spawn(move || {
+        for _ in 0..5 {
+            ring.drain(|_| {});
+            ring.wait(hour);
+        }
+        ring
+    });
+    // Each wait consumes at most one wake, and naps consume none of the reader's patience.
+    while !woken.is_finished() {
+        waker.wake();
+        thread::yield_now();
+    }
+    woken.join().unwrap();
+}
+
+#[test]
+fn the_report_names_what_runs() {
+    if skip() {
+        return;
+    }
+    let mut kernel = load_with(true);
+    kernel.apply(&plan(&[EventType::Openat])).unwrap();
+    let report = kernel.report();
+    for program in &report.programs {
+        assert!(program.loaded, "{}: {:?}", program.name, program.error);
+        assert_eq!(program.program_type, "tp_btf", "{}", program.name);
+        assert!(program.id.is_some());
+    }
+    assert!(report.event_types.iter().all(|ty| ty.available), "{report}");
+    let enabled: Vec<_> = report.event_types.iter().filter(|ty| ty.enabled).map(|ty| ty.name).collect();
+    assert_eq!(enabled, ["openat"]);
+    for facility in report.host.facilities.iter().filter(|facility| facility.required) {
+        assert_eq!(facility.available, Answer::Yes, "{}", facility.name);
+    }
+    let release = fs::read("/proc/sys/kernel/osrelease").unwrap();
+    assert_eq!(report.host.kernel_release.as_bytes(), release.trim_ascii());
+    let text = report.to_string();
+    for expected in ["sys_exit", "enabled      openat", &report.host.kernel_release] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+    assert!(serde_json::to_value(&report).unwrap()["programs"].is_array());
+}
