@@ -91,7 +91,7 @@ fn this_kernel_has_the_facts_that_every_kernel_has() {
     let values: BTreeMap<_, _> = facts.values.iter().copied().collect();
     for global in [
         "OFF_TASK_PID",
-        "OFF_TASK_COMM",
+        "OFF_TASK_TGID",
         "OFF_CRED_UID",
         "OFF_FILE_PATH_DENTRY",
         "OFF_DENTRY_NAME_NAME",
