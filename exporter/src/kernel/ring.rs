@@ -19,7 +19,7 @@ use rustix::{
 
 use super::{
     counters::RingErrors,
-    pace::{NAP, Pace, Step},
+    pace::{self, Drained, LONGEST_SLEEP, NAP, Step},
     ring_pages::{RECORD_HEADER, RingPages},
 };
 
@@ -32,6 +32,8 @@ const MAX_BATCH: usize = 4096;
 /// Space is given back to the kernel in steps of this many bytes: each step costs the producers a cache miss.
 const PUBLISH_BYTES: u64 = 64 * 1024;
 
+/// Looks at the ring after asking for a wakeup: about five microseconds.
+const GRACE_SPINS: u32 = 128;
 /// From this part of the ring on, what has come since the last drain is worth another one at once.
 const BACKLOG_FRACTION: u64 = 16;
 
@@ -70,8 +72,9 @@ pub struct Ring {
     armed: bool,
     /// A fill from which on sleeping is out of the question.
     backlog_bytes: u64,
-    pace: Pace,
     drained: usize,
+    /// [`LONGEST_SLEEP`], but for a test that would not notice a missing wakeup otherwise.
+    pub(super) longest_sleep: Duration,
 }
 
 impl fmt::Debug for Ring {
@@ -103,8 +106,8 @@ impl Ring {
             wake,
             armed: false,
             backlog_bytes,
-            pace: Pace::default(),
             drained: 0,
+            longest_sleep: LONGEST_SLEEP,
         })
     }
 
@@ -120,15 +123,24 @@ impl Ring {
     }
 
     /// Sleeps until it is worth to drain again: not at all while there is a backlog, about a millisecond
-    /// while events flow, else until an event comes, a [`Waker`] wakes or `timeout` has passed.
+    /// while events flow, else until an event comes, a [`Waker`] wakes, or `timeout` or a quarter of a second
+    /// has passed.
     pub fn wait(&mut self, timeout: Duration) {
-        let backlog = self.records.pages.fill() >= self.backlog_bytes;
-        match self.pace.next(self.drained, backlog) {
+        let step = pace::next(Drained {
+            records: self.drained,
+            backlog: self.records.pages.fill() >= self.backlog_bytes,
+            pending: self.records.pending(),
+        });
+        if step != Step::Block {
+            // A record that came has consumed the request for a wakeup, whatever ended the last sleep.
+            self.armed = false;
+        }
+        match step {
             Step::Drain => {}
             Step::Nap => {
                 self.sleep(NAP.min(timeout));
             }
-            Step::Block => self.block(timeout),
+            Step::Block => self.block(timeout.min(self.longest_sleep)),
         }
         self.drained = 0;
     }
@@ -142,11 +154,14 @@ impl Ring {
                 return;
             }
             self.armed = true;
-            // A program that read the flag before it was set submits without a wakeup: give it a moment to
-            // finish, then look again. What even then comes late waits for the next event or the timeout.
-            if self.records.pending() || self.sleep(NAP.min(timeout)) || self.records.pending() {
-                self.disarm();
-                return;
+            // A program that read the flag before it was set submits its record without a wakeup, some
+            // hundred nanoseconds later: look for a few microseconds more.
+            for _ in 0..GRACE_SPINS {
+                if self.records.pending() {
+                    self.disarm();
+                    return;
+                }
+                std::hint::spin_loop();
             }
         }
         if self.sleep(timeout) {
