@@ -1,6 +1,6 @@
 //! What this kernel and this process can do, found out without attaching anything.
 
-use std::{fs, path::Path};
+use std::{error::Error, fs, path::Path};
 
 use aya::{
     maps::MapType,
@@ -10,7 +10,7 @@ use aya::{
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
-use super::{btf::Btf, load::BTF_PATH};
+use super::{btf::Btf, load::BTF_PATH, report::chain};
 
 /// An answer that may not be obtainable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,11 +22,11 @@ pub enum Answer {
 }
 
 impl Answer {
-    fn of<E: std::fmt::Display>(result: Result<bool, E>) -> Answer {
+    fn of<E: Error>(result: Result<bool, E>) -> Answer {
         match result {
             Ok(true) => Answer::Yes,
             Ok(false) => Answer::No,
-            Err(error) => Answer::Unknown(error.to_string()),
+            Err(error) => Answer::Unknown(chain(&error)),
         }
     }
 }
@@ -128,13 +128,14 @@ fn facilities() -> Vec<Facility> {
     let btf =
         blob.as_ref().map_err(Clone::clone).and_then(|blob| Btf::parse(blob).map_err(|e| e.to_string()));
     let from_btf = |question: &dyn Fn(&Btf<'_>) -> bool| match &btf {
-        Ok(btf) => Answer::of::<String>(Ok(question(btf))),
+        Ok(btf) if question(btf) => Answer::Yes,
+        Ok(_) => Answer::No,
         Err(error) => Answer::Unknown(error.clone()),
     };
     vec![
         Facility {
             name: "btf",
-            available: Answer::of(btf.as_ref().map(|_| true)),
+            available: from_btf(&|_| true),
             required: true,
             used_for: "where this kernel keeps its fields",
         },

@@ -28,6 +28,7 @@ use super::{
     btf::Btf,
     counters::RingErrors,
     facts::{Facts, MissingFact},
+    heap::release_freed_memory,
     host::{Host, missing_capabilities},
     report::{ProgramReport, TypeReport, chain},
     ring_pages::RingPages,
@@ -234,6 +235,8 @@ impl Kernel {
                 self.programs.set(slot, fd, 0).map_err(|source| KernelError::map(PROGRAMS, source))?;
             }
         }
+        // The kernel's types were parsed for this, which takes some megabytes.
+        release_freed_memory();
         Ok(())
     }
 

@@ -12,12 +12,14 @@
 //! It never interprets a record (that is `decode`), and it has no means to alter a task: the object holds
 //! `tp_btf` programs only, whose return value the kernel ignores, and no helper that signals, overrides or
 //! writes to user memory. The test `notify_only` reads the object and the loaded programs and fails
-//! otherwise. This module is the only one of the crate with `unsafe` code, and that is in `ring_pages`.
+//! otherwise. This module is the only one of the crate with `unsafe` code, and that is in `ring_pages` and
+//! `heap`.
 
 mod btf;
 mod counters;
 mod error;
 mod facts;
+mod heap;
 mod host;
 mod load;
 mod object;
@@ -35,6 +37,7 @@ mod notify_only;
 pub use counters::{Counters, RingFill};
 pub use error::KernelError;
 pub use facts::MissingFact;
+pub use heap::release_freed_memory;
 pub use host::{Answer, Facility, Host};
 pub use load::Kernel;
 pub use plan::Plan;
