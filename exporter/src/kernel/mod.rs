@@ -41,7 +41,7 @@ pub use heap::release_freed_memory;
 pub use host::{Answer, Facility, Host};
 pub use load::Kernel;
 pub use plan::Plan;
-pub use report::{ProgramReport, Report, TypeReport};
+pub use report::{ProgramReport, Report, TypeReport, chain};
 pub use ring::{Ring, Waker};
 
 /// Size of the event ring unless told otherwise. At 350 bytes a record and a million events a second it
