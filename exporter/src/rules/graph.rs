@@ -1,0 +1,340 @@
+//! The optimiser's form of conditions: a graph of conjunctions in which an edge may negate.
+//!
+//! `a or b` is `not (not a and not b)`, so there is one kind of inner node; equal nodes are one node,
+//! constants are folded and comparisons of one field in an `or` become one comparison. Conditions are
+//! specialised by event type, so that `evt.type` costs nothing when an event is looked at.
+
+use std::collections::{HashMap, HashSet};
+
+use exporter_common::event_type::EventType;
+
+use super::{
+    constant::{Number, ValueSet},
+    typed::{Check, CheckId, Expr, ExprId, Expressions, Interner, Shape, Term, TermType, Test},
+};
+use crate::fields::{FieldArg, Scheme, Value};
+
+/// A reference to a node, possibly negated: the lowest bit says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Edge(u32);
+
+impl Edge {
+    pub const TRUE: Edge = Edge(0);
+    pub const FALSE: Edge = Edge(1);
+
+    pub fn new(node: u32, negated: bool) -> Edge {
+        Edge(node << 1 | u32::from(negated))
+    }
+
+    pub fn node(self) -> u32 {
+        self.0 >> 1
+    }
+
+    pub fn negated(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    pub fn not(self) -> Edge {
+        Edge(self.0 ^ 1)
+    }
+
+    fn constant(value: bool) -> Edge {
+        if value { Edge::TRUE } else { Edge::FALSE }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Node {
+    True,
+    Check(CheckId),
+    And(Box<[Edge]>),
+}
+
+/// A conjunction is not merged into the one around it beyond this many members.
+const MAX_FLAT: usize = 4096;
+
+pub(super) struct Graph<'a> {
+    exprs: &'a mut Expressions,
+    scheme: &'static Scheme,
+    nodes: Interner<Node>,
+    /// By node.
+    costs: Vec<u32>,
+    /// Whether the event type matters to an expression.
+    typed: HashMap<ExprId, bool>,
+    done: HashMap<(ExprId, Option<EventType>), Edge>,
+}
+
+impl<'a> Graph<'a> {
+    pub fn new(exprs: &'a mut Expressions, scheme: &'static Scheme) -> Graph<'a> {
+        let mut graph = Graph {
+            exprs,
+            scheme,
+            nodes: Interner::default(),
+            costs: Vec::new(),
+            typed: HashMap::new(),
+            done: HashMap::new(),
+        };
+        graph.node(Node::True);
+        graph
+    }
+
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes.items
+    }
+
+    pub fn exprs(&self) -> &Expressions {
+        self.exprs
+    }
+
+    /// The condition for events of one type; `None`: whatever the type.
+    pub fn specialise(&mut self, id: ExprId, ty: Option<EventType>) -> Edge {
+        let ty = if self.depends_on_type(id) { ty } else { None };
+        if let Some(edge) = self.done.get(&(id, ty)) {
+            return *edge;
+        }
+        let edge = match self.exprs.expr(id).clone() {
+            Expr::And(items) => {
+                let items = items.iter().map(|item| self.specialise(*item, ty)).collect();
+                self.and(items)
+            }
+            Expr::Or(items) => {
+                let items = items.iter().map(|item| self.specialise(*item, ty).not()).collect();
+                self.and(items).not()
+            }
+            Expr::Not(inner) => self.specialise(inner, ty).not(),
+            Expr::Check(check) => self.check(check, ty),
+        };
+        self.done.insert((id, ty), edge);
+        edge
+    }
+
+    fn depends_on_type(&mut self, id: ExprId) -> bool {
+        if let Some(known) = self.typed.get(&id) {
+            return *known;
+        }
+        let depends = match self.exprs.expr(id).clone() {
+            Expr::And(items) | Expr::Or(items) => items.iter().any(|item| self.depends_on_type(*item)),
+            Expr::Not(inner) => self.depends_on_type(inner),
+            Expr::Check(check) => self.is_field(&self.exprs.check(check).term, "evt.type"),
+        };
+        self.typed.insert(id, depends);
+        depends
+    }
+
+    fn is_field(&self, term: &Term, name: &str) -> bool {
+        matches!(term, Term::Field(field)
+            if field.arg == FieldArg::None && self.scheme.def(field.id).name == name)
+    }
+
+    fn check(&mut self, id: CheckId, ty: Option<EventType>) -> Edge {
+        let check = self.exprs.check(id);
+        if let Some(value) = self.constant(check, ty) {
+            return Edge::constant(value);
+        }
+        // `!=`: there is a value and it is none of these.
+        if let Test::NotIn(set) = &check.test {
+            let none_of = check.ty.shape == Shape::One
+                || (check.ty.shape == Shape::Any && matches!(set, ValueSet::Nets(_) | ValueSet::Numbers(_)));
+            if none_of {
+                let (term, ty, set) = (check.term.clone(), check.ty, set.clone());
+                let exists = self.leaf(Check { term: term.clone(), ty, test: Test::Exists });
+                let equal = self.leaf(Check { term, ty, test: Test::In(set) });
+                return self.and(vec![exists, equal.not()]);
+            }
+        }
+        self.node(Node::Check(id))
+    }
+
+    /// The result of a comparison that is the same for all events (of a type).
+    fn constant(&self, check: &Check, ty: Option<EventType>) -> Option<bool> {
+        match &check.test {
+            Test::In(set) | Test::AllIn(set) if set.is_empty() => return Some(false),
+            Test::OneOf(tests) if tests.is_empty() => return Some(false),
+            Test::Pmatch(paths) if paths.is_empty() => return Some(false),
+            // The idiom of Falco's rules for "never": events are numbered from 1.
+            Test::In(ValueSet::Numbers(set)) if set.iter().eq([&Number::Int(0)]) => {
+                if self.is_field(&check.term, "evt.num") {
+                    return Some(false);
+                }
+            }
+            Test::Term(..) => return None,
+            _ => {}
+        }
+        let ty = ty.filter(|_| self.is_field(&check.term, "evt.type"))?;
+        Some(check.test.holds(check.ty, &Value::str(ty.name().as_bytes())))
+    }
+
+    fn leaf(&mut self, check: Check) -> Edge {
+        let id = self.exprs.check_id(check);
+        self.node(Node::Check(id))
+    }
+
+    fn node(&mut self, node: Node) -> Edge {
+        let cost = match &node {
+            Node::True => 0,
+            Node::Check(id) => self.check_cost(*id),
+            Node::And(edges) => edges.iter().fold(1u32, |sum, edge| sum.saturating_add(self.cost(*edge))),
+        };
+        let index = self.nodes.add(node);
+        if index as usize == self.costs.len() {
+            self.costs.push(cost);
+        }
+        Edge::new(index, false)
+    }
+
+    pub fn cost(&self, edge: Edge) -> u32 {
+        self.costs.get(edge.node() as usize).copied().unwrap_or_default()
+    }
+
+    /// Roughly what it takes, in nanoseconds, to get the value and test it.
+    fn check_cost(&self, id: CheckId) -> u32 {
+        let check = self.exprs.check(id);
+        let mut cost = match &check.test {
+            Test::Exists | Test::Compare(..) => 1,
+            test if is_scan(test) => 60,
+            Test::Term(..) | Test::OneOf(_) => 40,
+            _ if matches!(check.ty.ty, crate::fields::FieldType::String) => 8,
+            _ => 3,
+        };
+        check.fields(&mut |field| {
+            let def = self.scheme.def(field.id);
+            let several = Shape::from(self.scheme.cardinality(field)) != Shape::One;
+            cost += match def.name.split('.').next() {
+                _ if several => 40,
+                Some("evt" | "fd") => 2,
+                Some("user" | "group" | "container" | "k8s") => 10,
+                _ if field.arg != FieldArg::None => 12,
+                _ => 5,
+            };
+        });
+        if matches!(check.term, Term::Field(_)) { cost } else { cost + 60 }
+    }
+
+    /// The conjunction, simplified.
+    fn and(&mut self, edges: Vec<Edge>) -> Edge {
+        let mut flat = Vec::with_capacity(edges.len());
+        for edge in edges {
+            match self.nodes.items.get(edge.node() as usize) {
+                Some(Node::And(inner)) if !edge.negated() && flat.len() + inner.len() <= MAX_FLAT => {
+                    flat.extend_from_slice(inner);
+                }
+                _ => flat.push(edge),
+            }
+        }
+        let mut flat = self.merge(flat);
+        flat.sort_unstable();
+        flat.dedup();
+        flat.retain(|edge| *edge != Edge::TRUE);
+        // Sorted, an edge and its negation are neighbours.
+        let contradiction = flat.windows(2).any(|pair| matches!(pair, [a, b] if a.not() == *b));
+        if contradiction || flat.contains(&Edge::FALSE) {
+            return Edge::FALSE;
+        }
+        match flat.as_slice() {
+            [] => Edge::TRUE,
+            [only] => *only,
+            _ => {
+                flat.sort_by_key(|edge| (self.cost(*edge), *edge));
+                self.node(Node::And(flat.into()))
+            }
+        }
+    }
+
+    /// Joins `not (f = a)` and `not (f = b)` to `not (f in (a, b))`, and so for the other tests.
+    fn merge(&mut self, edges: Vec<Edge>) -> Vec<Edge> {
+        let mut kept = Vec::with_capacity(edges.len());
+        let mut groups: HashMap<(Term, TermType, bool), Vec<CheckId>> = HashMap::new();
+        let mut order = Vec::new();
+        for edge in edges {
+            let check = match self.nodes.items.get(edge.node() as usize) {
+                Some(Node::Check(id)) if edge.negated() => Some(*id),
+                _ => None,
+            };
+            let Some(id) = check.filter(|id| can_merge(&self.exprs.check(*id).test)) else {
+                kept.push(edge);
+                continue;
+            };
+            let check = self.exprs.check(id);
+            let key = (check.term.clone(), check.ty, is_scan(&check.test));
+            let group = groups.entry(key.clone()).or_default();
+            if group.is_empty() {
+                order.push(key);
+            }
+            group.push(id);
+        }
+        for key in order {
+            let ids = groups.remove(&key).unwrap_or_default();
+            let edge = match ids.as_slice() {
+                [only] => self.node(Node::Check(*only)),
+                ids => {
+                    let tests = ids.iter().map(|id| self.exprs.check(*id).test.clone()).collect();
+                    let (term, ty, _) = key;
+                    self.leaf(Check { term, ty, test: any(tests) })
+                }
+            };
+            kept.push(edge.not());
+        }
+        kept
+    }
+}
+
+/// Tests that hold if they hold for one of a field's values.
+fn can_merge(test: &Test) -> bool {
+    match test {
+        Test::In(_)
+        | Test::Compare(..)
+        | Test::Contains(_)
+        | Test::Icontains(_)
+        | Test::Startswith(_)
+        | Test::Endswith(_)
+        | Test::Glob(_)
+        | Test::Regex(_)
+        | Test::Pmatch(_)
+        | Test::Any(_) => true,
+        Test::Exists | Test::NotIn(_) | Test::AllIn(_) | Test::OneOf(_) | Test::Term(..) => false,
+    }
+}
+
+/// Tests that look at the whole of a string.
+pub(super) fn is_scan(test: &Test) -> bool {
+    match test {
+        Test::Contains(_) | Test::Icontains(_) | Test::Regex(_) => true,
+        Test::Glob(glob) => !matches!(
+            glob.simple(),
+            Some(
+                super::glob::Simple::Exact(_)
+                    | super::glob::Simple::Prefix(_)
+                    | super::glob::Simple::Suffix(_)
+            )
+        ),
+        Test::Any(tests) => tests.iter().any(is_scan),
+        _ => false,
+    }
+}
+
+/// One test for several: sets become one set.
+fn any(tests: Vec<Test>) -> Test {
+    let mut sets: Option<ValueSet> = None;
+    let mut others: Vec<Test> = Vec::new();
+    let mut seen: HashSet<Test> = HashSet::new();
+    let mut add = |test: Test, others: &mut Vec<Test>| match (test, &mut sets) {
+        (Test::In(set), Some(known)) => known.merge(&set),
+        (Test::In(set), none) => *none = Some(set),
+        (test, _) if !seen.insert(test.clone()) => {}
+        (test, _) => others.push(test),
+    };
+    for test in tests {
+        match test {
+            Test::Any(inner) => inner.into_vec().into_iter().for_each(|test| add(test, &mut others)),
+            test => add(test, &mut others),
+        }
+    }
+    others.extend(sets.map(Test::In));
+    match others.pop() {
+        Some(only) if others.is_empty() => only,
+        last => {
+            others.extend(last);
+            Test::Any(others.into())
+        }
+    }
+}
