@@ -11,6 +11,7 @@ pub mod config;
 pub mod decode;
 pub mod detection;
 pub mod embedded;
+pub mod enrich;
 pub mod event;
 pub mod fields;
 pub mod kernel;

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async; nothing here knows rules or processes.
 
+pub mod address;
 pub mod args;
 pub mod builder;
 

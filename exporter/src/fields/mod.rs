@@ -6,6 +6,7 @@
 //!
 //! No I/O, no async, and nothing here knows where an event came from.
 
+mod extract;
 pub mod scheme;
 pub mod subject;
 pub mod table;

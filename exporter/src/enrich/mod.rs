@@ -1,0 +1,339 @@
+//! What an event alone cannot say: the process behind it, its ancestors, its container, its user's name.
+//!
+//! The [`Enricher`] belongs to the thread that reads the ring. It keeps the table of processes by fork, exec
+//! and exit, refreshes an entry by each event's header, and hands out a [`View`] for the rules. Nothing here
+//! does I/O except [`seed`] and [`users`], which are called outside the hot path.
+
+pub mod cgroup;
+pub mod lru;
+pub mod process;
+pub mod seed;
+pub mod snapshot;
+pub mod sockets;
+pub mod table;
+pub mod users;
+pub mod view;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use arc_swap::{ArcSwap, Cache};
+use exporter_common::{
+    event_type::EventType,
+    record::{ChildInfo, SectionKind},
+};
+
+use self::{
+    cgroup::Cgroups,
+    process::{ExeFile, Image, ImageLimits, Process, Start},
+    sockets::{SocketUse, Sockets},
+    table::{Table, TableLimits, TableStats},
+    users::UserDb,
+};
+pub use self::{seed::SeedReport, view::View};
+use crate::event::Event;
+
+/// Names that an address resolves to, among those that rules mention.
+pub type HostNames = HashMap<IpAddr, Vec<Box<str>>>;
+
+/// Bounds and facts of the host.
+#[derive(Clone, Debug)]
+pub struct EnrichOptions {
+    pub max_processes: usize,
+    /// Bytes of arguments, environments and paths over all processes.
+    pub max_process_bytes: usize,
+    /// Bytes of arguments kept of one exec.
+    pub max_args_bytes: usize,
+    /// Bytes of environment kept of one exec.
+    pub max_env_bytes: usize,
+    /// Exited processes kept for late children, and for how long.
+    pub max_exited: usize,
+    pub exited_ns: u64,
+    pub max_cgroups: usize,
+    pub max_sockets: usize,
+    /// `evt.hostname`.
+    pub hostname: String,
+    /// Nanoseconds since the epoch at which the machine booted: what turns event times into dates.
+    pub boot_time_ns: u64,
+    /// The mount namespace of the host, 0 if unknown.
+    pub host_mnt_ns: u32,
+    /// Users and groups; the control side stores a new one when the files change.
+    pub users: Arc<ArcSwap<UserDb>>,
+    /// Names of addresses; the control side stores a new one when they are resolved again.
+    pub names: Arc<ArcSwap<HostNames>>,
+}
+
+impl Default for EnrichOptions {
+    fn default() -> EnrichOptions {
+        EnrichOptions {
+            max_processes: 65_536,
+            max_process_bytes: 64 << 20,
+            max_args_bytes: 8192,
+            max_env_bytes: 8192,
+            max_exited: 4096,
+            exited_ns: 5_000_000_000,
+            max_cgroups: 8192,
+            max_sockets: 16_384,
+            hostname: String::new(),
+            boot_time_ns: 0,
+            host_mnt_ns: 0,
+            users: Arc::default(),
+            names: Arc::default(),
+        }
+    }
+}
+
+/// Sizes, and what the bounds cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnrichStats {
+    pub table: TableStats,
+    /// Processes that only a descendant's event named: their name and arguments are unknown.
+    pub incomplete: u64,
+    pub cgroups: u64,
+    pub cgroups_evicted: u64,
+    /// Events whose cgroup had no known path: `container.id` is absent.
+    pub cgroups_unknown: u64,
+    pub sockets: u64,
+    pub sockets_evicted: u64,
+}
+
+/// Times that an event is compared with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    pub boot_time_ns: u64,
+    pub first_ns: u64,
+    pub previous_ns: u64,
+}
+
+/// Processes waiting to be looked up in `/proc`, at most.
+const MAX_WANTED: usize = 1024;
+
+#[derive(Debug)]
+pub struct Enricher {
+    pub(crate) table: Table,
+    pub(crate) cgroups: Cgroups,
+    sockets: Sockets,
+    limits: ImageLimits,
+    hostname: Box<[u8]>,
+    pub(crate) host_mnt_ns: u32,
+    pub(crate) clock: Clock,
+    users: Cache<Arc<ArcSwap<UserDb>>, Arc<UserDb>>,
+    names: Cache<Arc<ArcSwap<HostNames>>, Arc<HostNames>>,
+    number: u64,
+    incomplete: u64,
+    wanted: VecDeque<(u32, u64)>,
+}
+
+impl Enricher {
+    pub fn new(options: EnrichOptions) -> Enricher {
+        let table = TableLimits {
+            processes: options.max_processes,
+            bytes: options.max_process_bytes,
+            exited: options.max_exited,
+            exited_ns: options.exited_ns,
+        };
+        Enricher {
+            table: Table::new(table),
+            cgroups: Cgroups::new(options.max_cgroups),
+            sockets: Sockets::new(options.max_sockets),
+            limits: ImageLimits { args: options.max_args_bytes, env: options.max_env_bytes },
+            hostname: options.hostname.into_bytes().into(),
+            host_mnt_ns: options.host_mnt_ns,
+            clock: Clock { boot_time_ns: options.boot_time_ns, ..Clock::default() },
+            users: Cache::new(options.users),
+            names: Cache::new(options.names),
+            number: 0,
+            incomplete: 0,
+            wanted: VecDeque::new(),
+        }
+    }
+
+    /// Takes an event into account and shows it to the rules together with what is known around it.
+    pub fn observe<'e>(&'e mut self, event: &'e Event<'e>) -> View<'e> {
+        self.number += 1;
+        if self.number == 1 {
+            self.clock.first_ns = event.header.ts_ns;
+            self.clock.previous_ns = event.header.ts_ns;
+        }
+        self.refresh(event);
+        if event.is_exec() {
+            self.exec(event);
+        }
+        if let Some(child) = event.child() {
+            self.fork(event, &child);
+        }
+        let socket = self.socket(event);
+        let header = &event.header;
+        let users = self.users.load();
+        let names = self.names.load();
+        View {
+            event,
+            process: self.table.get(header.pid, header.start_ns),
+            table: &self.table,
+            users,
+            names,
+            clock: self.clock,
+            number: self.number,
+            hostname: &self.hostname,
+            socket,
+            fd_name: Default::default(),
+        }
+    }
+
+    /// After the rules have seen the event: what must not change while they look.
+    pub fn settle(&mut self, event: &Event<'_>) {
+        let header = &event.header;
+        if event.event_type() == EventType::Procexit {
+            self.table.exit(header.pid, header.start_ns, header.ts_ns);
+        }
+        self.table.forget_exited(header.ts_ns);
+        self.clock.previous_ns = header.ts_ns;
+    }
+
+    pub fn stats(&self) -> EnrichStats {
+        EnrichStats {
+            table: self.table.stats(),
+            incomplete: self.incomplete,
+            cgroups: self.cgroups.len() as u64,
+            cgroups_evicted: self.cgroups.evicted(),
+            cgroups_unknown: self.cgroups.unknown(),
+            sockets: self.sockets.len() as u64,
+            sockets_evicted: self.sockets.evicted(),
+        }
+    }
+
+    /// The wall clock was set: dates of events follow it from now on.
+    pub fn set_boot_time(&mut self, boot_time_ns: u64) {
+        self.clock.boot_time_ns = boot_time_ns;
+    }
+
+    fn refresh(&mut self, event: &Event<'_>) {
+        let header = &event.header;
+        let mut relatives = false;
+        if self.table.get(header.pid, header.start_ns).is_none() {
+            relatives = true;
+            self.add_incomplete(Process::from_header(header));
+        }
+        let foreign_mounts = self.host_mnt_ns != 0 && header.mnt_ns != 0 && header.mnt_ns != self.host_mnt_ns;
+        let Some(process) = self.table.get_mut(header.pid, header.start_ns) else { return };
+        relatives |= process.ppid != header.ppid || process.parent_start_ns != header.parent_start_ns;
+        process.refresh(header);
+        process.used = self.number;
+        process.foreign_mounts = foreign_mounts;
+        // A fork's Cgroup section is the child's, which clone3 can put into another one than the parent's.
+        let path = if event.child().is_none() { event.bytes(SectionKind::Cgroup) } else { None };
+        if path.is_some() || process.cgroup.as_ref().is_none_or(|cgroup| cgroup.id != header.cgroup_id) {
+            process.cgroup = self.cgroups.of(header.cgroup_id, path, process.cgroup.as_ref());
+        }
+        if let Some(exe) = event.bytes(SectionKind::Exe)
+            && process.image.is_none()
+        {
+            let image = Image::new(header.comm, Some(exe), b"", None, ExeFile::default(), self.limits);
+            self.table.set_image(header.pid, header.start_ns, image);
+        }
+        if relatives {
+            self.relatives(event);
+        }
+    }
+
+    /// Makes entries for ancestors that are not known, so that their ids are.
+    fn relatives(&mut self, event: &Event<'_>) {
+        let header = &event.header;
+        let mut chain = event.ancestors().map(|ancestor| (ancestor.pid, ancestor.start_ns)).peekable();
+        let mut next = if chain.peek().is_some() {
+            chain.next()
+        } else {
+            Some((header.ppid, header.parent_start_ns)).filter(|(pid, _)| *pid != 0)
+        };
+        while let Some((pid, start_ns)) = next {
+            next = chain.next();
+            if self.table.get(pid, start_ns).is_some() {
+                continue;
+            }
+            let (ppid, parent_start_ns) = next.unwrap_or_default();
+            let stub = Process {
+                pid,
+                start: Start::Exact(start_ns),
+                ppid,
+                parent_start_ns,
+                vpid: 0,
+                pgid: 0,
+                sid: 0,
+                tty: 0,
+                comm: [0; 16],
+                image: None,
+                cgroup: None,
+                foreign_mounts: false,
+                exited: false,
+                used: self.number,
+            };
+            self.add_incomplete(stub);
+        }
+    }
+
+    /// Adds a process of which no fork or exec was seen.
+    fn add_incomplete(&mut self, process: Process) {
+        self.incomplete += 1;
+        if self.wanted.len() < MAX_WANTED {
+            self.wanted.push_back((process.pid, process.start.ns()));
+        }
+        self.table.insert(process);
+    }
+
+    fn exec(&mut self, event: &Event<'_>) {
+        let header = &event.header;
+        let file = event.file().as_ref().map(ExeFile::from).unwrap_or_default();
+        let image = Image::new(
+            header.comm,
+            event.bytes(SectionKind::Path),
+            event.bytes(SectionKind::Argv).unwrap_or_default(),
+            event.bytes(SectionKind::Envp),
+            file,
+            self.limits,
+        );
+        self.table.set_image(header.pid, header.start_ns, image);
+    }
+
+    fn fork(&mut self, event: &Event<'_>, child: &ChildInfo) {
+        let header = &event.header;
+        if child.tid != child.pid {
+            return; // A thread: part of a process that is known.
+        }
+        let Some(parent) = self.table.get(header.pid, header.start_ns) else { return };
+        let process = Process {
+            pid: child.pid,
+            start: Start::Exact(child.start_ns),
+            ppid: child.ppid,
+            parent_start_ns: child.parent_start_ns,
+            vpid: child.vpid,
+            comm: header.comm,
+            exited: false,
+            used: self.number,
+            cgroup: self.cgroups.of(
+                child.cgroup_id,
+                event.bytes(SectionKind::Cgroup),
+                parent.cgroup.as_ref(),
+            ),
+            ..parent.clone()
+        };
+        self.table.insert(process);
+    }
+
+    fn socket(&mut self, event: &Event<'_>) -> SocketUse {
+        let Some(socket) = event.socket() else { return SocketUse::default() };
+        let receives = match event.event_type() {
+            // A new socket: its inode number may have been another's.
+            EventType::Socket => {
+                self.sockets.forget(socket.ino);
+                return SocketUse::default();
+            }
+            EventType::Recvfrom | EventType::Recvmsg => true,
+            EventType::Sendto | EventType::Sendmsg | EventType::Connect => false,
+            _ => return SocketUse { tuple: event.tuple(), ..SocketUse::default() },
+        };
+        self.sockets.used(socket.ino, event.tuple(), receives)
+    }
+}
