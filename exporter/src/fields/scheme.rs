@@ -10,7 +10,7 @@ use exporter_common::{
 };
 
 use super::table::{self, evt::EvtField, fd::FdField, other::OtherField, proc::ProcField};
-use crate::event::args;
+use crate::{event::args, suggest::nearest};
 
 /// Where an event comes from: Falco's `source` of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -298,7 +298,7 @@ impl Scheme {
 
     fn unknown(&self, source: Source, name: &str) -> FieldError {
         let names = self.of_source(source).map(|def| def.name);
-        FieldError::Unknown { name: name.to_owned(), suggestion: suggest(name, names) }
+        FieldError::Unknown { name: name.to_owned(), suggestion: nearest(name, names).map(str::to_owned) }
     }
 }
 
@@ -338,7 +338,7 @@ fn check_name(def: &FieldDef, arg: &FieldArg) -> Result<(), FieldError> {
     let FieldArg::Key(name) = arg else { return Ok(()) };
     match def.field {
         Some(Field::Evt(EvtField::Arg)) if !args::names().any(|known| known == &**name) => {
-            let suggestion = suggest(name, args::names());
+            let suggestion = nearest(name, args::names()).map(str::to_owned);
             Err(FieldError::UnknownArgument { argument: name.to_string(), suggestion })
         }
         Some(Field::Evt(EvtField::AbsPath)) if !matches!(&**name, "src" | "dst") => {
@@ -349,37 +349,6 @@ fn check_name(def: &FieldDef, arg: &FieldArg) -> Result<(), FieldError> {
         }
         _ => Ok(()),
     }
-}
-
-/// The known name nearest to `name`, if it is near enough to be what was meant.
-pub fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let limit = (name.len() / 4).clamp(1, 3);
-    known
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
-        .map(|candidate| (edit_distance(name.as_bytes(), candidate.as_bytes()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.to_owned())
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two names.
-fn edit_distance(a: &[u8], b: &[u8]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = Vec::with_capacity(b.len() + 1);
-        row.push(i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replace = last[j] + usize::from(x != y);
-            let mut best = replace.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ fn arguments_are_written_as_falco_writes_them() {
         ),
         (
             new(T::MemfdCreate).args(&[0, 1]).section(path, "x").ret(5),
-            &[("name", "x"), ("flags", "MFD_CLOEXEC"), ("fd", "5")],
+            &[("name", "x"), ("flags", "MFD_CLOEXEC"), ("fd", "<m>x")],
         ),
         (new(T::Prctl).comm("kworker").args(&[15, 1]), &[("option", "PR_SET_NAME"), ("arg2_str", "kworker")]),
         (
