@@ -34,6 +34,7 @@ macro_rules! kernel_facts {
                 OFF_TASK_MM = "task_struct.mm";
                 OFF_TASK_FS = "task_struct.fs";
                 OFF_TASK_FILES = "task_struct.files";
+                OFF_TASK_COMM = "task_struct.comm";
                 OFF_TASK_EXIT_CODE = "task_struct.exit_code";
                 OFF_TASK_START_BOOTTIME = "task_struct.start_boottime|task_struct.real_start_time";
                 OFF_TASK_LOGINUID = "task_struct.loginuid";
@@ -106,6 +107,7 @@ macro_rules! kernel_facts {
                 OFF_DENTRY_NAME_LEN = "dentry.d_name.len";
                 OFF_DENTRY_NAME_NAME = "dentry.d_name.name";
                 OFF_DENTRY_INODE = "dentry.d_inode";
+                OFF_DENTRY_SHORTNAME = "dentry.d_shortname|dentry.d_iname";
                 OFF_DENTRY_SB = "dentry.d_sb";
                 OFF_MOUNT_MNT = "mount.mnt";
                 OFF_MOUNT_PARENT = "mount.mnt_parent";
@@ -164,6 +166,7 @@ macro_rules! kernel_facts {
                 OFF_KERNFS_ID = "kernfs_node.id";
             }
             sizes {
+                SIZE_PID = "pid";
                 SIZE_UPID = "upid";
                 SIZE_INODE = "inode";
             }

@@ -44,7 +44,12 @@ pub fn put(s: *mut Scratch, task: Ptr) {
 #[inline(always)]
 pub fn unified_id(task: Ptr) -> u64 {
     let set = load_ptr!(task, OFF_TASK_CGROUPS);
-    if set.is_null() { 0 } else { probe!(u64, unified_node(set), OFF_KERNFS_ID) }
+    if set.is_null() {
+        return 0;
+    }
+    let cgroup = load_ptr!(set, OFF_CSS_SET_DFL_CGRP);
+    let node = load_ptr!(cgroup, OFF_CGROUP_KN);
+    load!(u64, node, OFF_KERNFS_ID)
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use exporter_common::{
 };
 
 use crate::{
-    dispatch,
+    cgroup, dispatch,
     maps::{self, EVENTS, Scratch, TYPE_CONFIG, WAKE},
     memory::{Ptr, current, mask, probe},
     offsets::{fact, has, load, load_ptr, probe},
@@ -66,8 +66,8 @@ pub fn begin_syscall(ctx: &BtfTracePointContext) -> Option<Event> {
     let ret: i64 = ctx.arg(1);
     let task = current();
     let call = dispatch::Call::of(regs, task);
-    let s = maps::scratch()?;
     let event_type = dispatch::event_type(&call, regs);
+    let s = maps::scratch()?;
     let mut event = begin(s, task, event_type, true)?;
     event.ret = ret;
     dispatch::put_arguments(s, &call, regs);
@@ -115,7 +115,7 @@ fn begin(s: *mut Scratch, task: Ptr, event_type: u32, only_if_wanted: bool) -> O
         (*s).truncated = 0;
         (*s).fault = 0;
     }
-    path::begin(s);
+    path::begin(s, task);
     Some(Event { s, task, event_type, wants: config.wants, max_data: config.max_data, ret: 0 })
 }
 
@@ -161,6 +161,10 @@ fn wake_flags() -> u64 {
             }
         }
     }
+    // A constant for the verifier, which drops the rest.
+    if !has!(RING_WAKE_BYTES) {
+        return u64::from(BPF_RB_NO_WAKEUP);
+    }
     // SAFETY: the helper only reads the ring's positions.
     let waiting = unsafe {
         bpf::bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA))
@@ -175,14 +179,24 @@ const COMPAT_BIT: u32 = 1 << 16;
 pub fn number_in(pid: Ptr, level: u64) -> u32 {
     if level == 0 {
         load!(u32, pid, OFF_PID_NUMBERS, fact!(OFF_UPID_NR))
+    } else if level == 1 && has_flexible_numbers() {
+        let own = load!(u32, pid, OFF_PID_LEVEL);
+        if own == 0 { 0 } else { load!(u32, pid, OFF_PID_NUMBERS, fact!(SIZE_UPID) + fact!(OFF_UPID_NR)) }
     } else {
         let own = load!(u32, pid, OFF_PID_LEVEL);
         if u64::from(own) < level {
             return 0;
         }
-        // Read, not loaded: the verifier allows no variable offset, and which constant ones differs.
+        // Read, not loaded: the verifier allows no variable offset.
         probe::<u32>(upid(pid as u64, level) + fact!(OFF_UPID_NR) as u64)
     }
+}
+
+/// `pid.numbers` has no length of its own since 6.5; then the verifier allows loads behind the first element.
+/// Level 1 is that of a container's processes. A constant for the verifier.
+#[inline(always)]
+fn has_flexible_numbers() -> bool {
+    fact!(SIZE_PID) == fact!(OFF_PID_NUMBERS)
 }
 
 /// Address of the `struct upid` of a `struct pid` at a level.
@@ -206,15 +220,17 @@ fn header(s: *mut Scratch, task: Ptr, type_and_compat: u32, number: i32, ret: i6
             core::ptr::write_volatile(&raw mut (*h).args[i], value);
         }
         (*h).syscall_nr = number;
-        (*h).cpu = bpf::bpf_get_smp_processor_id();
+        (*h).cpu = (*s).cpu;
         (*h).tid = load!(u32, task, OFF_TASK_PID);
         (*h).pid = load!(u32, task, OFF_TASK_TGID);
         (*h).task_flags = load!(u32, task, OFF_TASK_FLAGS);
         (*h).loginuid = if has!(OFF_TASK_LOGINUID) { load!(u32, task, OFF_TASK_LOGINUID) } else { u32::MAX };
         (*h).sessionid =
             if has!(OFF_TASK_SESSIONID) { load!(u32, task, OFF_TASK_SESSIONID) } else { u32::MAX };
-        (*h).cgroup_id = bpf::bpf_get_current_cgroup_id();
-        bpf::bpf_get_current_comm((&raw mut (*h).comm).cast(), 16);
+        (*h).cgroup_id = cgroup::unified_id(task);
+        let comm = (&raw mut (*h).comm).cast::<u64>();
+        comm.write(load!(u64, task, OFF_TASK_COMM));
+        comm.add(1).write(load!(u64, task, OFF_TASK_COMM, 8));
 
         let leader = load_ptr!(task, OFF_TASK_GROUP_LEADER);
         (*h).start_ns = load!(u64, leader, OFF_TASK_START_BOOTTIME);
@@ -235,10 +251,16 @@ fn header(s: *mut Scratch, task: Ptr, type_and_compat: u32, number: i32, ret: i6
             (*h).vtid = number_in(pid, level);
             identifiers(h, task, level);
             // The pid namespace that the task is in is that of its pid's deepest level.
-            let ns = probe::<u64>(upid(pid as u64, level) + fact!(OFF_UPID_NS) as u64);
-            (*h).pid_ns = probe!(u32, ns, OFF_PIDNS_INUM);
-            let reaper = probe!(u64, ns, OFF_PIDNS_CHILD_REAPER);
-            (*h).pidns_init_start_ns = probe!(u64, reaper, OFF_TASK_START_BOOTTIME);
+            if level == 0 {
+                pid_namespace(h, load_ptr!(pid, OFF_PID_NUMBERS, fact!(OFF_UPID_NS)));
+            } else if level == 1 && has_flexible_numbers() {
+                pid_namespace(h, load_ptr!(pid, OFF_PID_NUMBERS, fact!(SIZE_UPID) + fact!(OFF_UPID_NS)));
+            } else {
+                let ns = probe::<u64>(upid(pid as u64, level) + fact!(OFF_UPID_NS) as u64);
+                (*h).pid_ns = probe!(u32, ns, OFF_PIDNS_INUM);
+                let reaper = probe!(u64, ns, OFF_PIDNS_CHILD_REAPER);
+                (*h).pidns_init_start_ns = probe!(u64, reaper, OFF_TASK_START_BOOTTIME);
+            }
         }
 
         let parent = load_ptr!(task, OFF_TASK_REAL_PARENT);
@@ -264,6 +286,16 @@ fn header(s: *mut Scratch, task: Ptr, type_and_compat: u32, number: i32, ret: i6
             let net_ns = load_ptr!(proxy, OFF_NSPROXY_NET_NS);
             (*h).net_ns = load!(u32, net_ns, OFF_NET_INUM);
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn pid_namespace(h: *mut Header, ns: Ptr) {
+    // SAFETY: `h` is the record's header.
+    unsafe {
+        (*h).pid_ns = load!(u32, ns, OFF_PIDNS_INUM);
+        let reaper = load_ptr!(ns, OFF_PIDNS_CHILD_REAPER);
+        (*h).pidns_init_start_ns = load!(u64, reaper, OFF_TASK_START_BOOTTIME);
     }
 }
 

@@ -52,11 +52,16 @@ impl Call {
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let regs: Ptr = ctx.arg(0);
+    // Most system calls end here, so first what needs no helper: is the number off in both tables?
+    let number = load!(u64, regs, OFF_REGS_ORIG_AX) as u32 & !X32_BIT;
+    if number >= COMPAT_OFFSET || (slot(number) | slot(number + COMPAT_OFFSET)) == 0 {
+        return 0;
+    }
     let task = current();
-    let slot = match SYSCALL_TYPES.get(Call::of(regs, task).index()) {
-        Some(slot) if *slot != 0 => *slot,
-        _ => return 0,
-    };
+    let slot = slot(Call::of(regs, task).index());
+    if slot == 0 {
+        return 0;
+    }
     if load!(u32, task, OFF_TASK_TGID) as usize == fact!(SELF_TGID) {
         maps::count_global(GlobalCounter::OwnSyscall);
         return 0;
@@ -65,6 +70,12 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     unsafe { PROGRAMS.tail_call(&ctx, slot) };
     maps::count_global(GlobalCounter::TailCallFailed);
     0
+}
+
+/// What is in the table at this index.
+#[inline(always)]
+fn slot(index: u32) -> u32 {
+    SYSCALL_TYPES.get(index).copied().unwrap_or(0)
 }
 
 /// ia32 `socketcall(call, args)`: on to the program of the call's own event type.
@@ -99,10 +110,9 @@ fn socketcall_type(regs: Ptr) -> u32 {
 /// The event type of the call, also behind `socketcall`.
 #[inline(always)]
 pub fn event_type(call: &Call, regs: Ptr) -> u32 {
-    match SYSCALL_TYPES.get(call.index()) {
-        Some(&SOCKETCALL_SLOT) => socketcall_type(regs),
-        Some(slot) => *slot,
-        None => 0,
+    match slot(call.index()) {
+        SOCKETCALL_SLOT => socketcall_type(regs),
+        slot => slot,
     }
 }
 
@@ -120,7 +130,7 @@ pub fn put_arguments(s: *mut Scratch, call: &Call, regs: Ptr) {
             (*args)[3] = load!(u64, regs, OFF_REGS_R10);
             (*args)[4] = load!(u64, regs, OFF_REGS_R8);
             (*args)[5] = load!(u64, regs, OFF_REGS_R9);
-        } else if matches!(SYSCALL_TYPES.get(call.index()), Some(&SOCKETCALL_SLOT)) {
+        } else if slot(call.index()) == SOCKETCALL_SLOT {
             put_socketcall_arguments(s, regs);
         } else {
             (*args)[0] = load!(u64, regs, OFF_REGS_BX) & 0xffff_ffff;

@@ -12,7 +12,7 @@ use exporter_common::{
 use crate::{
     capture, context,
     maps::{PATH_END, Scratch},
-    memory::{Ptr, at_most, copy_kernel, mask, probe},
+    memory::{Ptr, at_most, fetch, mask, probe},
     names,
     offsets::{fact, has, load, load_ptr, member, probe},
     path, record, socket,
@@ -41,18 +41,6 @@ pub fn of_descriptor(task: Ptr, fd: u64) -> u64 {
     probe::<u64>(load!(u64, table, OFF_FDTABLE_FD).wrapping_add(fd * 8))
 }
 
-/// Fetches the parts of a file and its inode that [`put_info`] needs.
-#[inline(always)]
-fn fetch(s: *mut Scratch, file: u64) -> u64 {
-    // SAFETY: `s` is this CPU's scratch memory, here and in the whole file.
-    unsafe {
-        copy_kernel((&raw mut (*s).file).cast(), size_of_val(&(*s).file) as u64, file);
-        let inode = member!(u64, &raw const (*s).file, file, OFF_FILE_INODE);
-        copy_kernel((&raw mut (*s).inode).cast(), size_of_val(&(*s).inode) as u64, inode);
-        inode
-    }
-}
-
 /// Appends the path and the facts of a file.
 #[inline(never)]
 pub fn put_path_and_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
@@ -63,17 +51,25 @@ pub fn put_path_and_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
     put_info(s, task, file, fd);
 }
 
-/// Appends [`FileInfo`]. Call it after the file's own path was resolved, which tells a memfd.
+/// Appends [`FileInfo`]. Call it after the file's own path was resolved, which tells a memfd, and leaves the
+/// file's first bytes.
 #[inline(never)]
 fn put_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
-    let inode = fetch(s, file);
+    // SAFETY: `s` is this CPU's scratch memory, here and in the whole file.
+    let inode = unsafe {
+        let inode = member!(u64, &raw const (*s).file, file, OFF_FILE_INODE);
+        let i = &raw mut (*s).inode;
+        fetch(i, inode);
+        fetch(&raw mut (*s).sb, member!(u64, i, inode, OFF_INODE_SB));
+        inode
+    };
     let flags =
         if names_memfd(s) { FILE_MEMFD } else { 0 } | overlay_layer(s, inode) | writable(s, task, inode);
     record::put_struct::<FileInfo>(s, SectionKind::File, |info| unsafe {
         let (f, i) = (&raw const (*s).file, &raw const (*s).inode);
-        let sb = member!(u64, i, inode, OFF_INODE_SB);
+        let (b, sb) = (&raw const (*s).sb, member!(u64, i, inode, OFF_INODE_SB));
         (*info).ino = member!(u64, i, inode, OFF_INODE_INO);
-        (*info).dev = probe!(u32, sb, OFF_SB_DEV);
+        (*info).dev = member!(u32, b, sb, OFF_SB_DEV);
         (*info).open_flags = member!(u32, f, file, OFF_FILE_FLAGS);
         (*info).mode = u32::from(member!(u16, i, inode, OFF_INODE_MODE));
         let created = member!(u32, f, file, OFF_FILE_MODE) & FMODE_CREATED != 0;
@@ -84,7 +80,7 @@ fn put_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
             + u64::from(member!(u32, i, inode, OFF_INODE_CTIME_NSEC) & NSEC_MASK);
         (*info).mtime_ns = member!(u64, i, inode, OFF_INODE_MTIME_SEC) * 1_000_000_000
             + u64::from(member!(u32, i, inode, OFF_INODE_MTIME_NSEC) & NSEC_MASK);
-        (*info).fs_magic = probe!(u64, sb, OFF_SB_MAGIC);
+        (*info).fs_magic = member!(u64, b, sb, OFF_SB_MAGIC);
         (*info).fd = fd as i32;
         (*info).nlink = member!(u32, i, inode, OFF_INODE_NLINK);
     });
@@ -104,8 +100,11 @@ fn names_memfd(s: *mut Scratch) -> bool {
 /// On which layer of an overlay file system the file is; 0 if it is on no overlay.
 #[inline(always)]
 fn overlay_layer(s: *mut Scratch, inode: u64) -> u32 {
-    let sb = unsafe { member!(u64, &raw const (*s).inode, inode, OFF_INODE_SB) };
-    if !has!(SIZE_INODE) || probe!(u64, sb, OFF_SB_MAGIC) != OVERLAYFS {
+    let magic = unsafe {
+        let sb = member!(u64, &raw const (*s).inode, inode, OFF_INODE_SB);
+        member!(u64, &raw const (*s).sb, sb, OFF_SB_MAGIC)
+    };
+    if !has!(SIZE_INODE) || magic != OVERLAYFS {
         return 0;
     }
     // `struct ovl_inode` ends its inode with `__upperdentry` (since 4.13). Overlay is a module, often

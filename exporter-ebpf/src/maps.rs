@@ -11,8 +11,6 @@ use exporter_common::{
     wants::TypeConfig,
 };
 
-use crate::memory::CHUNK;
-
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
@@ -38,6 +36,9 @@ pub const LENGTH_MASK: u64 = 0x3fff;
 /// Where a path ends in [`Scratch::path`].
 pub const PATH_END: u64 = 4096;
 
+/// Longest name that is kept inside of a dentry is shorter than this (32 bytes with its NUL, 40 since 6.14).
+pub const SHORT: u64 = 40;
+
 /// Where the parts of a path walk are kept between the calls of the loop's body.
 #[repr(C)]
 pub struct Walk {
@@ -61,10 +62,14 @@ pub struct Scratch {
     /// A record is being built. Nesting happens only where a tracepoint's program can be preempted.
     pub busy: u32,
     pub event_type: u32,
+    pub cpu: u32,
+    pub reserved: u32,
     /// Length of the record so far; a multiple of 8.
     pub position: u64,
     pub truncated: u32,
     pub fault: u32,
+    /// First byte of the string that was appended last, 256 if it was empty or could not be read.
+    pub first_byte: u64,
     /// State of a loop: number of elements and bytes so far, address of the next.
     pub count: u64,
     pub bytes: u64,
@@ -72,12 +77,17 @@ pub struct Scratch {
     pub compat: u64,
     pub args: [u64; 6],
     pub walk: Walk,
-    pub file: [u64; CHUNK / 8],
-    pub inode: [u64; CHUNK / 8],
-    pub dentry: [u64; CHUNK / 8],
-    pub mount: [u64; CHUNK / 8],
-    pub sock: [u64; CHUNK / 8],
+    /// The first bytes of kernel objects: as many as hold the members that we need on the kernels we know.
+    pub file: [u64; 10],
+    pub inode: [u64; 17],
+    /// Up to and with a short name, which is inside.
+    pub dentry: [u64; 12],
+    pub mount: [u64; 5],
+    pub sb: [u64; 13],
+    pub sock: [u64; 11],
     pub name: [u8; 512],
+    /// What a copy of [`SHORT`] bytes that end at the beginning of `path` overwrites.
+    pub margin: [u8; SHORT as usize],
     /// A path is built backwards from [`PATH_END`]; the rest is room for one name more.
     pub path: [u8; PATH_END as usize + 512],
     pub record: [u64; (POSITION_MASK as usize + 1 + LENGTH_MASK as usize + 1 + 64) / 8],
@@ -87,7 +97,11 @@ pub struct Scratch {
 #[inline(always)]
 pub fn scratch() -> Option<*mut Scratch> {
     // SAFETY: the helper has no preconditions.
-    SCRATCH.get_ptr_mut(unsafe { bpf::bpf_get_smp_processor_id() })
+    let cpu = unsafe { bpf::bpf_get_smp_processor_id() };
+    let s = SCRATCH.get_ptr_mut(cpu)?;
+    // SAFETY: a valid slot, which no other CPU uses.
+    unsafe { (*s).cpu = cpu };
+    Some(s)
 }
 
 /// This CPU's counters of an event type.

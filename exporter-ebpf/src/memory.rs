@@ -7,9 +7,6 @@ use aya_ebpf::helpers::generated as bpf;
 /// A pointer of which the verifier knows the type.
 pub type Ptr = *const u8;
 
-/// Bytes of a kernel object that are fetched by one helper call, where several members are needed.
-pub const CHUNK: usize = 144;
-
 /// The running task, as a pointer whose type the verifier knows.
 #[inline(always)]
 pub fn current() -> Ptr {
@@ -46,6 +43,23 @@ pub fn probe_user<T: Copy + Default>(address: u64) -> Option<T> {
         bpf::bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const c_void)
     };
     (failed == 0).then_some(value)
+}
+
+/// Fetches the first bytes of a kernel object by one helper call, where several members are needed.
+#[inline(always)]
+pub fn fetch<const N: usize>(chunk: *mut [u64; N], address: u64) -> bool {
+    copy_kernel(chunk.cast(), size_of::<[u64; N]>() as u64, address)
+}
+
+/// A member of an object of which the first bytes were fetched. If it lies beyond them it is read by itself;
+/// which one is a constant for the verifier.
+#[inline(always)]
+pub fn member<T: Copy + Default, const N: usize>(chunk: *const [u64; N], address: u64, offset: usize) -> T {
+    if offset + size_of::<T>() <= size_of::<[u64; N]>() {
+        load::<T>(chunk.cast(), offset)
+    } else {
+        probe::<T>(address + offset as u64)
+    }
 }
 
 /// Copies kernel memory; whether it could be read. `len` must be bounded for the verifier.

@@ -20,9 +20,9 @@ pub fn put(event: &Event, kind: SectionKind, address: u64, dir_kind: SectionKind
 
 #[inline(never)]
 fn put_name(s: *mut crate::maps::Scratch, task: crate::memory::Ptr, kinds: u32, address: u64, dirfd: u64) {
-    if address == 0 {
-        // NULL is the descriptor itself for some calls; there is no name then.
-    } else if record::put_user_string(s, kinds & 0xffff, address) == u32::from(b'/') {
+    record::put_user_string(s, kinds & 0xffff, address);
+    // SAFETY: `s` is this CPU's scratch memory.
+    if unsafe { core::ptr::read_volatile(&raw const (*s).first_byte) } == u64::from(b'/') {
         return;
     }
     if dirfd & 0xffff_ffff == AT_FDCWD {

@@ -73,13 +73,10 @@ macro_rules! probe {
 macro_rules! member {
     ($t:ty, $chunk:expr, $address:expr, $name:ident) => {{
         let chunk = $chunk;
-        if !has!($name) {
-            <$t>::default()
-        } else if fact!($name) + size_of::<$t>() <= $crate::memory::CHUNK {
-            // In bounds by the test above, which is a constant for the verifier.
-            $crate::memory::load::<$t>(chunk.cast::<u8>(), fact!($name))
+        if has!($name) {
+            $crate::memory::member::<$t, _>(chunk, $address, fact!($name))
         } else {
-            $crate::memory::probe::<$t>($address + fact!($name) as u64)
+            <$t>::default()
         }
     }};
 }

@@ -10,8 +10,8 @@ use aya_ebpf::helpers::generated as bpf;
 use exporter_common::record::{SECTION_DELETED, SECTION_TRUNCATED, SectionKind};
 
 use crate::{
-    maps::{PATH_END, Scratch},
-    memory::{Ptr, copy_kernel, current, mask},
+    maps::{PATH_END, SHORT, Scratch},
+    memory::{Ptr, copy_kernel, fetch, mask, member},
     offsets::{fact, has, load, load_ptr, member, probe},
     record,
 };
@@ -43,8 +43,8 @@ pub fn repeat(s: *mut Scratch, times: u32, body: extern "C" fn(u64, *mut LoopCon
 
 /// Remembers the task's root, at which paths end. Once per record.
 #[inline(always)]
-pub fn begin(s: *mut Scratch) {
-    let fs = load_ptr!(current(), OFF_TASK_FS);
+pub fn begin(s: *mut Scratch, task: Ptr) {
+    let fs = load_ptr!(task, OFF_TASK_FS);
     let (mut dentry, mut mnt) = (0, 0);
     if !fs.is_null() {
         dentry = load!(u64, fs, OFF_FS_ROOT_DENTRY);
@@ -63,9 +63,9 @@ fn enter_mount(s: *mut Scratch, vfsmnt: u64) {
     unsafe {
         let mount = vfsmnt.wrapping_sub(fact!(OFF_MOUNT_MNT) as u64);
         let chunk = &raw mut (*s).mount;
-        copy_kernel(chunk.cast(), size_of_val(&(*s).mount) as u64, mount);
+        fetch(chunk, mount);
         (*s).walk.vfsmnt = vfsmnt;
-        (*s).walk.mnt_root = probe!(u64, vfsmnt, OFF_VFSMOUNT_ROOT);
+        (*s).walk.mnt_root = member(chunk, mount, fact!(OFF_MOUNT_MNT) + fact!(OFF_VFSMOUNT_ROOT));
     }
 }
 
@@ -83,6 +83,39 @@ fn prepend(s: *mut Scratch, from: u64, len: u64) -> bool {
         let start = mask::<{ PATH_END - 1 }>(start - len);
         copy_kernel((&raw mut (*s).path).cast::<u8>().add(start as usize), len, from);
         (*s).walk.start = start;
+    }
+    true
+}
+
+/// Are short names within the part of a dentry that is fetched? A constant for the verifier.
+#[inline(always)]
+fn has_short_names() -> bool {
+    let offset = fact!(OFF_DENTRY_SHORTNAME);
+    offset >= SHORT as usize && offset <= 96 - SHORT as usize
+}
+
+/// Puts the short name of the dentry that was fetched before what is there. A helper call less than [`prepend`].
+#[inline(always)]
+fn prepend_short(s: *mut Scratch, len: u64) -> bool {
+    unsafe {
+        let start = (*s).walk.start;
+        if start < len {
+            (*s).walk.flags |= u32::from(SECTION_TRUNCATED);
+            return false;
+        }
+        // Whole words that end where the name ends. What they carry before it is overwritten by what is next.
+        let from = (&raw const (*s).dentry).cast::<u8>();
+        let from = from.add(fact!(OFF_DENTRY_SHORTNAME)).add(mask::<63>(len) as usize).sub(SHORT as usize);
+        let end = mask::<{ 2 * PATH_END - 1 }>(start);
+        if end > PATH_END {
+            return false;
+        }
+        let to = (&raw mut (*s).margin).cast::<u8>().add(end as usize);
+        for word in 0..SHORT as usize / 8 {
+            let value = from.cast::<u64>().add(word).read_volatile();
+            to.cast::<u64>().add(word).write_volatile(value);
+        }
+        (*s).walk.start = start - len;
     }
     true
 }
@@ -129,7 +162,7 @@ extern "C" fn step(index: u64, context: *mut LoopContext) -> i64 {
             return 0;
         }
         let chunk = &raw mut (*s).dentry;
-        if !copy_kernel(chunk.cast(), size_of_val(&(*s).dentry) as u64, dentry) {
+        if !fetch(chunk, dentry) {
             return 1;
         }
         let parent = member!(u64, chunk, dentry, OFF_DENTRY_PARENT);
@@ -143,7 +176,11 @@ extern "C" fn step(index: u64, context: *mut LoopContext) -> i64 {
         }
         let len = member!(u32, chunk, dentry, OFF_DENTRY_NAME_LEN);
         let name = member!(u64, chunk, dentry, OFF_DENTRY_NAME_NAME);
-        if !prepend(s, name, u64::from(len)) || !prepend_byte(s, b'/') {
+        let inside = has_short_names()
+            && u64::from(len) < SHORT
+            && name == dentry + fact!(OFF_DENTRY_SHORTNAME) as u64;
+        let fits = if inside { prepend_short(s, u64::from(len)) } else { prepend(s, name, u64::from(len)) };
+        if !fits || !prepend_byte(s, b'/') {
             return 1;
         }
         (*s).walk.dentry = parent;
@@ -257,18 +294,36 @@ pub fn put(s: *mut Scratch, kind: u32) {
         if start >= PATH_END {
             return;
         }
-        let from = (&raw const (*s).path) as u64 + start;
-        record::put_kernel(s, kind, (*s).walk.flags, from, PATH_END - start);
+        let len = PATH_END - start;
+        let from = (&raw const (*s).path).cast::<u8>().add(start as usize);
+        if len <= 64 {
+            // A helper call less. What is copied beyond the end is cut off.
+            let to = record::data(s).cast::<u64>();
+            for word in 0..8 {
+                to.add(word).write_volatile(from.cast::<u64>().add(word).read_volatile());
+            }
+            record::finish(s, kind, (*s).walk.flags, len);
+        } else {
+            record::put_kernel(s, kind, (*s).walk.flags, from as u64, len);
+        }
     }
 }
 
-/// Resolves the path of an open file and appends it.
+/// Resolves the path of an open file and appends it. Leaves the file's first bytes in `s.file`.
 #[inline(never)]
 pub fn put_file(s: *mut Scratch, kind: u32, file: u64) {
     if file == 0 {
         return;
     }
-    resolve(s, probe!(u64, file, OFF_FILE_PATH_MNT), probe!(u64, file, OFF_FILE_PATH_DENTRY));
+    unsafe {
+        let chunk = &raw mut (*s).file;
+        fetch(chunk, file);
+        resolve(
+            s,
+            member!(u64, chunk, file, OFF_FILE_PATH_MNT),
+            member!(u64, chunk, file, OFF_FILE_PATH_DENTRY),
+        );
+    }
     put(s, kind);
 }
 

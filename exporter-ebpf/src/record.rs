@@ -84,23 +84,23 @@ pub fn put_user(s: *mut Scratch, kind: u32, from: u64, len: u64, max: u64) {
     }
 }
 
-/// Appends a NUL-terminated string of the caller's memory without the NUL.
-/// Returns its first byte, or 256 if there is none.
+/// Appends a NUL-terminated string of the caller's memory without the NUL, and notes its first byte.
+/// (In memory: a returned value would make the verifier tell the cases apart in all that follows.)
 #[inline(never)]
-pub fn put_user_string(s: *mut Scratch, kind: u32, from: u64) -> u32 {
+pub fn put_user_string(s: *mut Scratch, kind: u32, from: u64) {
     let to = data(s);
     // SAFETY: the verifier checks the destination; the helper survives any source address.
     let n = unsafe { bpf::bpf_probe_read_user_str(to.cast(), MAX_PATH as u32 + 1, from as *const c_void) };
     if n <= 0 {
         fault(s);
-        return 256;
+        // SAFETY: `s` is this CPU's scratch memory, here and below.
+        unsafe { (*s).first_byte = 256 };
+        return;
     }
     // A string that fills the buffer was cut. (The kernel refuses a path longer than PATH_MAX.)
     let flags = if n > MAX_PATH as i64 { u32::from(SECTION_TRUNCATED) } else { 0 };
-    // SAFETY: a byte that was just written.
-    let first = u32::from(unsafe { *to });
+    unsafe { (*s).first_byte = if n == 1 { 256 } else { u64::from(*to) } };
     finish(s, kind, flags, n as u64 - 1);
-    if n == 1 { 256 } else { first }
 }
 
 /// Appends a NUL-terminated string of kernel memory without the NUL.

@@ -4,7 +4,7 @@ use exporter_common::record::{SOCKET_CONNECTED, SOCKET_SERVER, SectionKind, Sock
 
 use crate::{
     maps::Scratch,
-    memory::{copy_kernel, probe},
+    memory::{fetch, probe},
     offsets::{fact, has, member, probe},
     record,
 };
@@ -37,7 +37,7 @@ pub fn put_if_socket(s: *mut Scratch, file: u64, fd: u32, flags: u32) -> bool {
         return false;
     }
     // SAFETY: `s` is this CPU's scratch memory, here and below.
-    unsafe { copy_kernel((&raw mut (*s).sock).cast(), size_of_val(&(*s).sock) as u64, sk) };
+    unsafe { fetch(&raw mut (*s).sock, sk) };
     let chunk = unsafe { &raw const (*s).sock };
     let family = member!(u16, chunk, sk, OFF_SOCK_FAMILY);
     let peer = if family == AF_UNIX { probe!(u64, sk, OFF_UNIX_PEER) } else { 0 };
