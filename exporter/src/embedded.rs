@@ -1,5 +1,7 @@
 //! The rules that Yagura brings: the files of `rules/`, in the order in which they are read.
 
+use crate::rules::SourceFile;
+
 /// Name and text of each file of `rules/`.
 pub const RULES: &[(&str, &str)] = &[
     ("rules/00-lists.yaml", include_str!("../../rules/00-lists.yaml")),
@@ -12,3 +14,11 @@ pub const RULES: &[(&str, &str)] = &[
     ("rules/60-network.yaml", include_str!("../../rules/60-network.yaml")),
     ("rules/70-evasion.yaml", include_str!("../../rules/70-evasion.yaml")),
 ];
+
+/// The same as the loader takes them.
+pub fn files() -> Vec<SourceFile> {
+    RULES.iter().map(|(name, text)| SourceFile { name: (*name).into(), text: (*text).into() }).collect()
+}
+
+#[cfg(test)]
+mod tests;

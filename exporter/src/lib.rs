@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod app;
+pub mod cases;
 pub mod config;
 pub mod decode;
 pub mod detection;

@@ -53,7 +53,7 @@ pub use options::{LoadOptions, Selection, Selector};
 pub use priority::{Priority, RuleMatching};
 pub use program::Scratch;
 pub use regexp::Regexp;
-pub use render::push_visible;
+pub use render::{push_visible, text as value_text};
 pub use template::{Rendered, Template, field_name};
 
 use crate::fields::{FieldRef, Source, Subject};

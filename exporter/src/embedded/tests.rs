@@ -1,0 +1,269 @@
+//! What we demand of our own rules.
+
+use std::{fs, path::PathBuf};
+
+use saphyr::{LoadableYamlNode, Yaml};
+
+use super::RULES;
+use crate::{
+    cases::{self, Case, Expected},
+    fields::{Subject, scheme},
+    rules::{
+        LoadOptions, Rule, RuleMatching, RuleSet, SourceFile, field_name, load,
+        typed::{Expr, ExprId},
+    },
+};
+
+/// The tactics of MITRE ATT&CK for enterprises.
+const TACTICS: [&str; 14] = [
+    "mitre_reconnaissance",
+    "mitre_resource_development",
+    "mitre_initial_access",
+    "mitre_execution",
+    "mitre_persistence",
+    "mitre_privilege_escalation",
+    "mitre_defense_evasion",
+    "mitre_credential_access",
+    "mitre_discovery",
+    "mitre_lateral_movement",
+    "mitre_collection",
+    "mitre_command_and_control",
+    "mitre_exfiltration",
+    "mitre_impact",
+];
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// YAML files of a folder of the repository, in name order.
+fn yaml_files(folder: &str) -> Vec<SourceFile> {
+    let entries = fs::read_dir(repository().join(folder)).expect(folder);
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect(folder).file_name().into_string().expect("a UTF-8 name"))
+        .filter(|name| name.ends_with(".yaml"))
+        .collect();
+    names.sort();
+    let read = |name: String| {
+        let name = format!("{folder}/{name}");
+        SourceFile { text: fs::read_to_string(repository().join(&name)).expect(&name), name }
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// Our rules, loaded from what is in the binary.
+fn rules() -> RuleSet {
+    let load =
+        load(&super::files(), &LoadOptions { rule_matching: RuleMatching::All, ..LoadOptions::default() });
+    let problems: Vec<String> = load.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+    load.rules.expect("rules without errors")
+}
+
+/// The cases of all files.
+fn all_cases() -> Vec<Case> {
+    let rules = rules();
+    let mut all = Vec::new();
+    for file in yaml_files("rules/cases") {
+        let cases = cases::parse(&file).unwrap_or_else(|errors| {
+            panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+        });
+        assert_eq!(cases::check_names(&file, &cases, &rules), [], "{}", file.name);
+        all.extend(cases);
+    }
+    all
+}
+
+/// The rule items of our files as YAML: name of the file, item.
+fn items(check: &mut dyn FnMut(&str, &Yaml<'_>)) {
+    for (name, text) in RULES {
+        for document in Yaml::load_from_str(text).expect(name) {
+            for item in document.as_sequence().expect(name) {
+                if item.as_mapping_get("rule").is_some() {
+                    check(name, item);
+                }
+            }
+        }
+    }
+}
+
+fn text<'y>(item: &'y Yaml<'_>, key: &str) -> &'y str {
+    item.as_mapping_get(key).and_then(Yaml::as_str).unwrap_or_else(|| panic!("{key} in {item:?}"))
+}
+
+fn tags<'y>(item: &'y Yaml<'_>) -> Vec<&'y str> {
+    let tags = item.as_mapping_get("tags").and_then(Yaml::as_sequence).expect("tags");
+    tags.iter().map(|tag| tag.as_str().expect("a tag")).collect()
+}
+
+/// `T1059`, `T1059.004`.
+fn is_technique(tag: &str) -> bool {
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let Some(id) = tag.strip_prefix('T') else { return false };
+    match id.split_once('.') {
+        Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
+        None => digits(id, 4),
+    }
+}
+
+#[test]
+fn every_rules_file_is_embedded() {
+    let on_disk = yaml_files("rules");
+    let names: Vec<&str> = on_disk.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(RULES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    for (file, (name, text)) in on_disk.iter().zip(RULES) {
+        assert_eq!(file.text, *text, "{name}");
+    }
+}
+
+#[test]
+fn every_case_holds_and_every_rule_has_a_hit_and_a_near_miss() {
+    let (rules, all) = (rules(), all_cases());
+    let report = cases::run(&all, &rules);
+    assert!(report.passed(), "{report}");
+    let coverage = cases::coverage(&all, &rules);
+    assert!(coverage.is_complete(), "{coverage:#?}");
+}
+
+#[test]
+fn every_rule_says_what_it_means_and_what_to_do() {
+    let mut count = 0;
+    items(&mut |file, item| {
+        let name = text(item, "rule");
+        let at = format!("{file}: {name}");
+        let tags = tags(item);
+        assert!(tags.iter().any(|tag| TACTICS.contains(tag)), "{at} has no tactic");
+        assert!(tags.iter().any(|tag| is_technique(tag)), "{at} has no technique");
+        for tag in tags.iter().filter(|tag| tag.starts_with("mitre_")) {
+            assert!(TACTICS.contains(tag), "{at}: {tag} is no tactic");
+        }
+        for tag in tags.iter().filter(|tag| tag.starts_with('T')) {
+            assert!(is_technique(tag), "{at}: {tag} is no technique");
+        }
+        assert!(text(item, "desc").contains("What to do: "), "{at} does not say what to do");
+        for part in ["container_id=%container.id", "process=%proc.name", "user=%user.name"] {
+            assert!(text(item, "output").contains(part), "{at} has no {part}");
+        }
+        assert!(text(item, "condition").contains("and not expected_"), "{at} has no tuning hook");
+        count += 1;
+    });
+    assert!(count >= 20, "{count} rules");
+}
+
+#[test]
+fn docs_readme_has_every_rule() {
+    const START: &str = "<!-- rules -->\n";
+    const END: &str = "<!-- /rules -->";
+    let mut table =
+        "\n| rule | priority | techniques | what it means |\n| --- | --- | --- | --- |\n".to_owned();
+    items(&mut |_, item| {
+        let (what, _) = text(item, "desc").split_once("What to do: ").expect("what to do");
+        let meaning = what.split_inclusive(". ").next().unwrap_or(what).trim();
+        let techniques: Vec<&str> = tags(item).into_iter().filter(|tag| is_technique(tag)).collect();
+        let (name, priority) = (text(item, "rule"), text(item, "priority"));
+        table += &format!("| {name} | {priority} | {} | {meaning} |\n", techniques.join(", "));
+    });
+    table.push('\n');
+    let path = repository().join("rules/README.md");
+    let page = fs::read_to_string(&path).expect("rules/README.md");
+    let (before, rest) = page.split_once(START).expect("the table's start");
+    let (_, after) = rest.split_once(END).expect("the table's end");
+    let wanted = format!("{before}{START}{table}{END}{after}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, wanted).expect("rules/README.md");
+    } else {
+        assert!(page == wanted, "rules/README.md is not up to date: run `make docs`");
+    }
+}
+
+#[test]
+fn docs_the_guide_shows_what_loads() {
+    let guide = fs::read_to_string(repository().join("docs/writing-rules.md")).expect("the guide");
+    let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0));
+    let (cases, rules): (Vec<&str>, Vec<&str>) = blocks.partition(|block| block.starts_with("- name:"));
+    let file = |text: &[&str]| SourceFile { name: "docs/writing-rules.md".into(), text: text.concat() };
+    let mut files = super::files();
+    files.push(file(&rules));
+    let load = load(&files, &LoadOptions { rule_matching: RuleMatching::All, ..LoadOptions::default() });
+    let problems: Vec<String> = load.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+    let rules = load.rules.expect("rules without errors");
+    let changed = |name: &str| rules.rules().iter().find(|rule| rule.name == name).expect("the rule").enabled;
+    assert!(!changed("Crontab changed") && changed("Backup key read"));
+    let cases = cases::parse(&file(&cases)).expect("cases without errors");
+    assert_eq!(cases.len(), 2);
+    let report = cases::run(&cases, &rules);
+    assert!(report.passed(), "{report}");
+}
+
+/// Each part of a condition is there for a reason: there is a case in which it alone keeps the rule from
+/// firing. The event types (the table of rules by type has decided before) and the hook have a test of their
+/// own.
+#[test]
+fn every_part_of_a_condition_decides_in_some_case() {
+    let (rules, cases) = (rules(), all_cases());
+    let all = rules.expressions();
+    let mut undecided = Vec::new();
+    for rule in rules.rules() {
+        let Expr::And(parts) = all.expr(rule.condition) else { panic!("{} has one part", rule.name) };
+        for part in parts {
+            let fields = fields_of(&rules, *part);
+            if fields == ["evt.type"] || fields == ["evt.num"] {
+                continue;
+            }
+            let decides = cases
+                .iter()
+                .filter(|case| is_of(rule, case))
+                .any(|case| parts.iter().all(|other| all.holds(*other, &case.subject) == (other != part)));
+            if !decides {
+                undecided.push(format!("{}: the part with {}", rule.name, fields.join(", ")));
+            }
+        }
+    }
+    assert!(undecided.is_empty(), "no case is decided by\n{}", undecided.join("\n"));
+}
+
+fn is_of(rule: &Rule, case: &Case) -> bool {
+    case.subject.source() == rule.source
+        && case.subject.event_type().is_none_or(|ty| rule.event_types.contains(&ty))
+}
+
+fn fields_of(rules: &RuleSet, id: ExprId) -> Vec<String> {
+    let all = rules.expressions();
+    let mut names = Vec::new();
+    let mut open = vec![id];
+    while let Some(id) = open.pop() {
+        match all.expr(id) {
+            Expr::And(items) | Expr::Or(items) => open.extend(items.iter().copied()),
+            Expr::Not(inner) => open.push(*inner),
+            Expr::Check(check) => all.check(*check).fields(&mut |field| {
+                let name = field_name(scheme(), field);
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }),
+        }
+    }
+    names
+}
+
+/// Whoever makes a hook true switches its rule off: every rule has one, and it is wired.
+#[test]
+fn every_hook_silences_its_rule() {
+    let mut hooks = String::new();
+    for (_, text) in RULES {
+        for name in text.lines().filter_map(|line| line.strip_prefix("- macro: expected_")) {
+            hooks += &format!(
+                "- macro: expected_{name}\n  condition: (evt.type exists)\n  override: {{condition: replace}}\n"
+            );
+        }
+    }
+    let mut files = super::files();
+    files.push(SourceFile { name: "hooks.yaml".into(), text: hooks });
+    let load = load(&files, &LoadOptions { rule_matching: RuleMatching::All, ..LoadOptions::default() });
+    let rules = load.rules.unwrap_or_else(|| panic!("{:#?}", load.diagnostics));
+    let mut silent: Vec<Case> = all_cases();
+    silent.iter_mut().for_each(|case| case.expected = Expected::default());
+    let report = cases::run(&silent, &rules);
+    assert!(report.passed(), "{report}");
+}
