@@ -17,6 +17,7 @@ pub mod event;
 pub mod fields;
 pub mod kernel;
 pub mod metrics;
+pub mod recording;
 pub mod rules;
 pub mod sinks;
 pub mod suggest;
