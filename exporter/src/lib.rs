@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod cases;
+pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod detection;

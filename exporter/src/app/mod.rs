@@ -1,5 +1,35 @@
 //! The daemon: the one module that knows all others.
+//!
+//! ```text
+//! run ── Live ─┬─ kernel            attach, detach, counters
+//!              ├─ hot thread        ring → engine → queue
+//!              └─ reload            sources → rules → kernel, hot thread
+//!     ├─ Outputs                    queue → stdout, tap → recording
+//!     └─ web                        metrics, health
+//! replay ── recording → engine → stdout
+//! ```
 
+mod doctor;
+mod engine;
 mod health;
+mod hot;
+mod limit;
+mod live;
+mod logging;
+mod outputs;
+mod plan;
+mod reload;
+mod replay;
+mod run;
+mod snapshot;
+mod sources;
+mod suppression;
+mod watch;
 
+pub use doctor::{Doctor, examine};
 pub use health::Health;
+pub use live::StartError;
+pub use logging::init as init_logging;
+pub use replay::{ReplayError, ReplayOptions, Speed, replay};
+pub use run::{RecordOptions, RunError, RunOptions, run};
+pub use sources::{RuleSources, SourceError};

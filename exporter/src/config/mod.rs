@@ -18,7 +18,10 @@ pub use error::{ConfigError, ConfigErrors};
 use raw::RawConfig;
 use walk::{Errors, Spanned};
 
-use crate::rules::{Priority, RuleMatching};
+use crate::{
+    kernel::{MAX_RING_BYTES, MIN_RING_BYTES},
+    rules::{LoadOptions, Priority, RuleMatching, Selection},
+};
 
 /// Where the configuration is looked for when `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/yagura/yagura.yaml";
@@ -28,6 +31,8 @@ pub const DEFAULT_PATH: &str = "/etc/yagura/yagura.yaml";
 pub struct Config {
     /// Rule files and folders; empty means the rules embedded in the binary.
     pub rules_files: Vec<PathBuf>,
+    /// Rules enabled or disabled against what their files say, in order.
+    pub rules: Vec<Selection>,
     pub rule_matching: RuleMatching,
     /// Rules less severe than this are not loaded.
     pub priority: Priority,
@@ -95,6 +100,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             rules_files: Vec::new(),
+            rules: Vec::new(),
             rule_matching: RuleMatching::First,
             priority: Priority::Debug,
             watch_config_files: true,
@@ -111,11 +117,21 @@ impl Default for Config {
             hostname: None,
             node: None,
             cluster: String::new(),
-            ring_size: 8 << 20,
-            max_processes: 32_768,
+            ring_size: crate::kernel::DEFAULT_RING_BYTES,
+            max_processes: 65_536,
             rate_limit: RateLimit { rate: 100.0, burst: 1000, window: Duration::from_secs(60) },
             queue_size: 1024,
             drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl From<&Config> for LoadOptions {
+    fn from(config: &Config) -> LoadOptions {
+        LoadOptions {
+            rule_matching: config.rule_matching,
+            priority: config.priority,
+            selection: config.rules.clone(),
         }
     }
 }
@@ -149,6 +165,7 @@ impl Config {
     fn from_raw(raw: RawConfig, errors: &mut Errors) -> Config {
         let RawConfig {
             rules_files,
+            rules,
             rule_matching,
             priority,
             watch_config_files,
@@ -179,6 +196,7 @@ impl Config {
             rules_files: rules_files
                 .map(|files| files.into_iter().map(|f| PathBuf::from(f.value)).collect())
                 .unwrap_or(default.rules_files),
+            rules,
             rule_matching: errors.choice(
                 rule_matching,
                 &[("first", RuleMatching::First), ("all", RuleMatching::All)],
@@ -216,8 +234,10 @@ impl Config {
             node: text(node),
             cluster: text(cluster).unwrap_or(default.cluster),
             ring_size: errors.parsed(ring_size, default.ring_size, |&bytes| match u32::try_from(bytes) {
-                Ok(size) if size.is_power_of_two() && (1 << 16..=1 << 30).contains(&size) => Ok(size),
-                _ => Err(format!("{bytes} is not a power of two between 64KiB and 1GiB")),
+                Ok(size) if size.is_power_of_two() && (MIN_RING_BYTES..=MAX_RING_BYTES).contains(&size) => {
+                    Ok(size)
+                }
+                _ => Err(format!("{bytes} is not a power of two between 256KiB and 1GiB")),
             }),
             max_processes: errors.ranged(max_processes, 1024..=4_194_304, default.max_processes),
             rate_limit: RateLimit {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use saphyr::{LoadableYamlNode, MarkedYaml};
+use saphyr::{LoadableYamlNode, MarkedYaml, Marker};
 
 use super::walk::{Errors, Map, Spanned};
+use crate::rules::{Selection, Selector};
 
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
     pub rules_files: Option<Vec<Spanned<String>>>,
+    /// Falco's `rules`: `- enable: {rule: NAME}`, `- disable: {tag: TAG}`.
+    pub rules: Vec<Selection>,
     pub rule_matching: Option<Spanned<String>>,
     pub priority: Option<Spanned<String>>,
     pub watch_config_files: Option<Spanned<bool>>,
@@ -51,6 +54,10 @@ impl RawConfig {
         let mut raw = RawConfig::default();
         let Some(mut root) = Map::root(&document, env, errors) else { return raw };
         raw.rules_files = root.strings("rules_files", errors);
+        for (at, mut entry) in root.maps("rules", errors) {
+            raw.rules.extend(selection(at, &mut entry, errors));
+            entry.finish(errors);
+        }
         raw.rule_matching = root.string("rule_matching", errors);
         raw.priority = root.string("priority", errors);
         raw.watch_config_files = root.bool("watch_config_files", errors);
@@ -84,5 +91,28 @@ impl RawConfig {
         }
         root.finish(errors);
         raw
+    }
+}
+
+/// One entry of `rules`.
+fn selection(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Option<Selection> {
+    let (enable, disable) = (entry.map("enable", errors), entry.map("disable", errors));
+    let (enable, mut by) = match (enable, disable) {
+        (Some(by), None) => (true, by),
+        (None, Some(by)) => (false, by),
+        _ => {
+            errors.at(at, "an entry of rules must have either enable or disable".into());
+            return None;
+        }
+    };
+    let (rule, tag) = (by.string("rule", errors), by.string("tag", errors));
+    by.finish(errors);
+    match (rule, tag) {
+        (Some(rule), None) => Some(Selection { enable, by: Selector::Rule(rule.value) }),
+        (None, Some(tag)) => Some(Selection { enable, by: Selector::Tag(tag.value) }),
+        _ => {
+            errors.at(at, "an entry of rules must name either a rule or a tag".into());
+            None
+        }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rules::Selector;
 
 fn env(name: &str) -> Option<String> {
     (name == "NODE_NAME").then(|| "node-7".to_owned())
@@ -19,6 +20,9 @@ fn an_empty_file_is_the_default() {
 fn every_key_is_read() {
     let config = parse(
         "rules_files: [/etc/yagura/rules.d, \"/opt/$${x}\"]
+rules:
+  - disable: {tag: network}
+  - enable: {rule: Read *}
 rule_matching: all
 priority: warning
 watch_config_files: false
@@ -48,6 +52,10 @@ rate_limit:
     );
     let expected = Config {
         rules_files: vec!["/etc/yagura/rules.d".into(), "/opt/${x}".into()],
+        rules: vec![
+            Selection { enable: false, by: Selector::Tag("network".into()) },
+            Selection { enable: true, by: Selector::Rule("Read *".into()) },
+        ],
         rule_matching: RuleMatching::All,
         priority: Priority::Warning,
         watch_config_files: false,
@@ -87,10 +95,16 @@ fn errors_say_where_and_what() {
         ("json_output: 1", "1:14: json_output must be true or false, not '1'"),
         ("json_output:", "1:12: json_output must be true or false, not nothing"),
         ("listen: localhost", "1:9: 'localhost' is not an address like 127.0.0.1:9752"),
+        ("rules: all", "1:8: rules must be a list, not 'all'"),
+        ("rules: [all]", "1:9: an entry of rules must be a mapping, not 'all'"),
+        ("rules: [{}]", "1:9: an entry of rules must have either enable or disable"),
+        ("rules: [{enable: {}}]", "1:9: an entry of rules must name either a rule or a tag"),
+        ("rules:\n- enabel: {rule: x}", "2:3: an entry of rules must have either enable or disable\nyagura.yaml:2:3: unknown key 'enabel', did you mean 'enable'?"),
+        ("rules:\n- enable: {rul: x}", "2:3: an entry of rules must name either a rule or a tag\nyagura.yaml:2:12: unknown key 'rul', did you mean 'rule'?"),
         ("kernel: 3", "1:9: kernel must be a mapping, not '3'"),
         ("kernel:\n  rings: 3", "2:3: unknown key 'rings'"),
         ("kernel:\n  ring_sise: 3", "2:3: unknown key 'ring_sise', did you mean 'ring_size'?"),
-        ("kernel:\n  ring_size: 3MiB", "2:14: 3145728 is not a power of two between 64KiB and 1GiB"),
+        ("kernel:\n  ring_size: 3MiB", "2:14: 3145728 is not a power of two between 256KiB and 1GiB"),
         ("kernel:\n  ring_size: 3MB", "2:14: ring_size must be a size like 8MiB, not '3MB'"),
         (
             "kernel:\n  ring_size: 99999999999GiB",

@@ -206,6 +206,20 @@ impl<'y> Map<'y> {
         Some(Spanned { value: expand(&text, self.env, errors), at: text.at })
     }
 
+    /// A list of mappings.
+    pub fn maps(&mut self, name: &'static str, errors: &mut Errors) -> Vec<(Marker, Map<'y>)> {
+        let Some(node) = self.take(name) else { return Vec::new() };
+        let YamlData::Sequence(items) = &node.data else {
+            errors.at(node.span.start, format!("{name} must be a list, not {}", kind(node)));
+            return Vec::new();
+        };
+        let entry = format!("an entry of {name}");
+        items
+            .iter()
+            .filter_map(|item| Some((item.span.start, Map::new(&entry, item, self.env, errors)?)))
+            .collect()
+    }
+
     pub fn strings(&mut self, name: &'static str, errors: &mut Errors) -> Option<Vec<Spanned<String>>> {
         let node = self.take(name)?;
         let YamlData::Sequence(items) = &node.data else {

@@ -45,13 +45,21 @@ pub struct EngineCounters {
     pub table: TableCounters,
 }
 
-/// The process table, as last published by the hot thread.
+/// What is kept of processes, cgroups and sockets, as last published by the hot thread.
 #[derive(Debug, Default)]
 pub struct TableCounters {
     pub processes: Tally,
-    pub capacity: Tally,
-    pub evicted: Tally,
-    pub unknown: Tally,
+    pub exited: Tally,
+    pub bytes: Tally,
+    pub evicted_live: Tally,
+    pub evicted_exited: Tally,
+    pub reused: Tally,
+    pub incomplete: Tally,
+    pub cgroups: Tally,
+    pub cgroups_evicted: Tally,
+    pub cgroups_unknown: Tally,
+    pub sockets: Tally,
+    pub sockets_evicted: Tally,
 }
 
 impl Default for EngineCounters {

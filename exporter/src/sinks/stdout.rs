@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Why the sink ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The queue ended and everything in it was dealt with.
     Drained,

@@ -1,0 +1,260 @@
+//! One record through decoding, the process table and the rules: the hot path, live and in replay.
+//!
+//! Synchronous and free of I/O, logging and waiting. Everything it touches was prepared beforehand.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use prometheus::IntCounter;
+use uuid::Uuid;
+
+use super::limit::Bucket;
+use crate::{
+    config::RateLimit,
+    decode::decode,
+    detection::{Detection, PLATFORM_TENANT},
+    enrich::{EnrichStats, Enricher, seed::boot_time_ns, snapshot::Snapshot, table::TableStats},
+    fields::{FieldArg, FieldId, FieldRef, Source, Subject, Value, scheme},
+    metrics::{EngineCounters, Metrics, Tally},
+    rules::{Priority, Rule, RuleSet, Scratch},
+};
+
+/// Processes looked up at once when there are no events.
+const MAX_LOOKUPS: usize = 16;
+/// Smaller changes of the clock are measurement and slewing, not a step.
+const CLOCK_STEP_NS: u64 = 10_000_000;
+
+/// A rule set in use, with what belongs to each of its rules.
+#[derive(Debug)]
+pub struct Active {
+    set: RuleSet,
+    /// By rule id.
+    rules: Vec<RuleState>,
+    tallies: Arc<[RuleTally]>,
+}
+
+#[derive(Debug)]
+struct RuleState {
+    name: Arc<str>,
+    priority: Priority,
+    source: &'static str,
+    tags: Arc<[String]>,
+    /// `None`: the rule is disabled, and nothing is exported for it.
+    detections: Option<IntCounter>,
+    bucket: Bucket,
+}
+
+/// How many detections of a rule its limit held back since the rule set came into use.
+#[derive(Debug)]
+pub struct RuleTally {
+    pub rule: Arc<str>,
+    pub suppressed: Tally,
+}
+
+impl Active {
+    /// Looks everything up that the hot path will need; exports the counter of each enabled rule.
+    pub fn new(set: RuleSet, metrics: &Metrics, limit: &RateLimit) -> Active {
+        let rules: Vec<_> = set
+            .rules()
+            .iter()
+            .map(|rule| {
+                let (priority, source) = (rule.priority, rule.source.name());
+                RuleState {
+                    name: rule.name.as_str().into(),
+                    priority,
+                    source,
+                    tags: rule.tags.as_slice().into(),
+                    detections: rule.enabled.then(|| {
+                        metrics.detections_of(PLATFORM_TENANT, &rule.name, priority.name(), source)
+                    }),
+                    bucket: Bucket::new(limit),
+                }
+            })
+            .collect();
+        let tallies = rules
+            .iter()
+            .map(|rule| RuleTally { rule: Arc::clone(&rule.name), suppressed: Tally::default() })
+            .collect();
+        Active { set, rules, tallies }
+    }
+
+    pub fn tallies(&self) -> Arc<[RuleTally]> {
+        Arc::clone(&self.tallies)
+    }
+
+    /// Goes on with the limits of the rules that were in `old` too: a reload must not open the gates.
+    fn inherit(&mut self, old: &Active) {
+        let buckets: rustc_hash::FxHashMap<&str, &Bucket> =
+            old.rules.iter().map(|rule| (&*rule.name, &rule.bucket)).collect();
+        for rule in &mut self.rules {
+            if let Some(bucket) = buckets.get(&*rule.name) {
+                rule.bucket = (*bucket).clone();
+            }
+        }
+    }
+}
+
+/// The state of the hot path.
+#[derive(Debug)]
+pub struct Engine {
+    enricher: Enricher,
+    scratch: Scratch,
+    active: Box<Active>,
+    limit: RateLimit,
+    counters: Arc<EngineCounters>,
+    /// `evt.rawtime`.
+    time: FieldRef,
+    problem: Arc<Problem>,
+    /// What the dates of events are based on.
+    boot_time_ns: u64,
+}
+
+/// The newest record that could not be decoded, for whoever logs it.
+#[derive(Debug, Default)]
+pub struct Problem(Mutex<Option<String>>);
+
+impl Problem {
+    fn set(&self, text: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Engine {
+    pub fn new(
+        enricher: Enricher,
+        boot_time_ns: u64,
+        active: Active,
+        limit: RateLimit,
+        counters: Arc<EngineCounters>,
+    ) -> Engine {
+        // In the scheme: a test asserts it. An unknown field would be absent, and the time 0.
+        let time = scheme()
+            .resolve(Source::Syscall, "evt.rawtime", None)
+            .unwrap_or(FieldRef { id: FieldId(u16::MAX), arg: FieldArg::None });
+        Engine {
+            enricher,
+            scratch: Scratch::default(),
+            active: Box::new(active),
+            limit,
+            counters,
+            time,
+            problem: Arc::default(),
+            boot_time_ns,
+        }
+    }
+
+    pub fn problem(&self) -> Arc<Problem> {
+        Arc::clone(&self.problem)
+    }
+
+    /// Begins with the processes of a recording.
+    pub fn restore(&mut self, processes: &Snapshot) {
+        self.enricher.restore(processes);
+    }
+
+    /// Uses other rules from the next event on; returns the ones used until now.
+    pub fn swap(&mut self, mut active: Box<Active>) -> Box<Active> {
+        active.inherit(&self.active);
+        std::mem::replace(&mut self.active, active)
+    }
+
+    /// Takes one record of the ring; `emit` takes a detection or refuses it because it has no room.
+    pub fn handle(&mut self, record: &[u8], emit: &mut impl FnMut(Detection) -> bool) {
+        let Engine { enricher, scratch, active, limit, counters, time, problem, boot_time_ns: _ } = self;
+        let event = match decode(record) {
+            Ok(event) => event,
+            Err(error) => {
+                counters.invalid.add(1);
+                problem.set(error.to_string());
+                return;
+            }
+        };
+        counters.receive(event.event_type());
+        let boot_ns = event.header.ts_ns;
+        let view = enricher.observe(&event);
+        let mut matched = false;
+        let Active { set, rules, tallies } = &mut **active;
+        set.evaluate(&view, scratch, |rule| {
+            matched = true;
+            let (Some(state), Some(tally)) = (rules.get_mut(rule.id), tallies.get(rule.id)) else { return };
+            if let Some(counter) = &state.detections {
+                counter.inc();
+            }
+            counters.detections.add(1);
+            if !state.bucket.take(limit, boot_ns) {
+                counters.suppressed.add(1);
+                tally.suppressed.add(1);
+            } else if !emit(detection(rule, state, &view, time)) {
+                counters.queue_full.add(1);
+            }
+        });
+        if matched { &counters.matched } else { &counters.unmatched }.add(1);
+        enricher.settle(&event);
+    }
+
+    /// Publishes the process table's sizes.
+    pub fn publish(&self) {
+        let EnrichStats {
+            table: TableStats { processes, exited, bytes, evicted_exited, evicted_live, reused },
+            incomplete,
+            cgroups,
+            cgroups_evicted,
+            cgroups_unknown,
+            sockets,
+            sockets_evicted,
+        } = self.enricher.stats();
+        let table = &self.counters.table;
+        table.processes.set(processes);
+        table.exited.set(exited);
+        table.bytes.set(bytes);
+        table.evicted_exited.set(evicted_exited);
+        table.evicted_live.set(evicted_live);
+        table.reused.set(reused);
+        table.incomplete.set(incomplete);
+        table.cgroups.set(cgroups);
+        table.cgroups_evicted.set(cgroups_evicted);
+        table.cgroups_unknown.set(cgroups_unknown);
+        table.sockets.set(sockets);
+        table.sockets_evicted.set(sockets_evicted);
+    }
+
+    /// For moments without events: looks up processes of which only a descendant was seen, and follows the
+    /// wall clock if it was set.
+    pub fn tidy(&mut self) {
+        self.enricher.complete_from_proc(Path::new("/proc"), MAX_LOOKUPS);
+        let now = boot_time_ns();
+        if now.abs_diff(self.boot_time_ns) > CLOCK_STEP_NS {
+            self.boot_time_ns = now;
+            self.enricher.set_boot_time(now);
+        }
+    }
+}
+
+fn detection(rule: &Rule, state: &RuleState, subject: &impl Subject, time: &FieldRef) -> Detection {
+    let time_ns = match subject.get(time) {
+        Some(Value::AbsTime(ns) | Value::Uint(ns)) => ns,
+        _ => 0,
+    };
+    let rendered = rule.output.render(subject);
+    Detection {
+        time_ns,
+        rule: Arc::clone(&state.name),
+        priority: state.priority,
+        source: state.source,
+        tags: Arc::clone(&state.tags),
+        message: rendered.text,
+        output_fields: rendered.fields,
+        incomplete_fields: rendered.incomplete,
+        uuid: Uuid::new_v4(),
+        tenant: PLATFORM_TENANT,
+    }
+}
+
+#[cfg(test)]
+mod tests;

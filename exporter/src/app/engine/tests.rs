@@ -1,0 +1,136 @@
+use exporter_common::{event_type::EventType, record::SectionKind};
+
+use super::*;
+use crate::{
+    config::Config,
+    enrich::EnrichOptions,
+    event::builder::RecordBuilder,
+    metrics::Ledger,
+    rules::{self, LoadOptions, RuleMatching, SourceFile},
+};
+
+const RULES: &str = "
+- rule: Shadow
+  desc: d
+  condition: evt.type = openat and fd.name = /etc/shadow
+  output: Read (file=%fd.name container=%container.id)
+  priority: WARNING
+  tags: [a, b]
+- rule: Etc
+  desc: d
+  condition: evt.type = openat and fd.directory = /etc
+  output: Etc
+  priority: NOTICE
+";
+
+struct Fixture {
+    engine: Engine,
+    counters: Arc<EngineCounters>,
+    metrics: Metrics,
+}
+
+fn active(text: &str, matching: RuleMatching, metrics: &Metrics, limit: &RateLimit) -> Active {
+    let file = SourceFile { name: "r.yaml".into(), text: text.into() };
+    let load = rules::load(&[file], &LoadOptions { rule_matching: matching, ..LoadOptions::default() });
+    Active::new(load.rules.expect("rules"), metrics, limit)
+}
+
+fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
+    let counters: Arc<EngineCounters> = Arc::default();
+    let ledger = Ledger {
+        kernel: Arc::new(|| None),
+        engine: Arc::clone(&counters),
+        stdout: Arc::default(),
+        recording: Arc::default(),
+    };
+    let metrics = Metrics::new(ledger).unwrap();
+    let active = active(RULES, matching, &metrics, &limit);
+    let boot = 1_700_000_000_000_000_000;
+    let options = EnrichOptions { boot_time_ns: boot, ..EnrichOptions::default() };
+    let engine = Engine::new(Enricher::new(options), boot, active, limit, Arc::clone(&counters));
+    Fixture { engine, counters, metrics }
+}
+
+fn open(path: &str) -> Vec<u8> {
+    RecordBuilder::new(EventType::Openat)
+        .ret(3)
+        .section(SectionKind::Path, path)
+        .section(SectionKind::PathArg, path)
+        .build()
+}
+
+impl Fixture {
+    fn handle(&mut self, record: &[u8]) -> Vec<Detection> {
+        let mut found = Vec::new();
+        self.engine.handle(record, &mut |detection| {
+            found.push(detection);
+            true
+        });
+        found
+    }
+}
+
+fn unlimited() -> RateLimit {
+    RateLimit { rate: 0.0, ..Config::default().rate_limit }
+}
+
+#[test]
+fn a_match_becomes_a_detection() {
+    let mut fixture = fixture(RuleMatching::First, unlimited());
+    let found = fixture.handle(&open("/etc/shadow"));
+    let [detection] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(&*detection.rule, "Shadow");
+    assert_eq!(detection.time_ns, 1_700_000_010_000_000_000);
+    assert_eq!(detection.priority, Priority::Warning);
+    assert_eq!(*detection.tags, ["a".to_owned(), "b".into()]);
+    assert_eq!(detection.message.split(" container").next(), Some("Read (file=/etc/shadow"));
+    assert_eq!(detection.output_fields.first(), Some(&("fd.name".into(), "/etc/shadow".into())));
+    assert!(fixture.handle(&open("/tmp/x")).is_empty());
+    assert!(fixture.handle(b"rubbish").is_empty());
+    let c = &fixture.counters;
+    assert_eq!((c.matched.get(), c.unmatched.get(), c.invalid.get(), c.detections.get()), (1, 1, 1, 1));
+    assert_eq!(c.records(), 3);
+    assert!(fixture.engine.problem().take().is_some());
+}
+
+#[test]
+fn all_rules_speak_if_told_to() {
+    let mut fixture = fixture(RuleMatching::All, unlimited());
+    let rules: Vec<_> = fixture.handle(&open("/etc/shadow")).iter().map(|d| d.rule.to_string()).collect();
+    assert_eq!(rules, ["Shadow", "Etc"]);
+    assert_eq!((fixture.counters.matched.get(), fixture.counters.detections.get()), (1, 2));
+}
+
+#[test]
+fn every_detection_is_written_suppressed_or_dropped() {
+    let limit = RateLimit { rate: 1.0, burst: 2, ..Config::default().rate_limit };
+    let mut fixture = fixture(RuleMatching::First, limit);
+    let tallies = fixture.engine.active.tallies();
+    // The queue takes the first only.
+    let mut room = 1;
+    for _ in 0..5 {
+        fixture.engine.handle(&open("/etc/shadow"), &mut |_| {
+            room -= 1;
+            room >= 0
+        });
+    }
+    let c = &fixture.counters;
+    assert_eq!((c.detections.get(), c.suppressed.get(), c.queue_full.get()), (5, 3, 1));
+    assert_eq!(tallies.iter().map(|t| t.suppressed.get()).collect::<Vec<_>>(), [3, 0]);
+    let text = fixture.metrics.text().unwrap();
+    assert!(text.contains("rule=\"Shadow\",source=\"syscall\",tenant=\"platform\"} 5"), "{text}");
+    assert!(text.contains("rule=\"Etc\",source=\"syscall\",tenant=\"platform\"} 0"), "{text}");
+}
+
+#[test]
+fn other_rules_take_over_between_two_events_and_keep_the_limits() {
+    let limit = RateLimit { rate: 1.0, burst: 1, ..Config::default().rate_limit };
+    let mut fixture = fixture(RuleMatching::First, limit);
+    assert_eq!(fixture.handle(&open("/etc/shadow")).len(), 1);
+    let new = active(&RULES.replace("Etc", "New"), RuleMatching::First, &fixture.metrics, &limit);
+    let old = fixture.engine.swap(Box::new(new));
+    assert_eq!(&*old.tallies()[1].rule, "Etc");
+    // Shadow's bucket is still empty; New's is not.
+    assert!(fixture.handle(&open("/etc/shadow")).is_empty());
+    assert_eq!(&*fixture.handle(&open("/etc/passwd"))[0].rule, "New");
+}

@@ -1,0 +1,285 @@
+//! The live side: the kernel's programs, the hot thread, and the rules they run.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use exporter_common::{counters::GlobalCounter, event_type::EventType};
+use tokio::{
+    sync::watch,
+    task::{JoinError, spawn_blocking},
+    time::timeout_at,
+};
+
+use super::{
+    Health,
+    engine::{Active, Engine, Problem, RuleTally},
+    hot::{Hot, Parts},
+    outputs::Recording,
+    plan,
+    reload::{self, Loader, Stage, StageError},
+    run::RecordOptions,
+    snapshot,
+};
+use crate::{
+    config::{Config, RateLimit},
+    enrich::{
+        EnrichOptions, Enricher,
+        seed::boot_time_ns,
+        users::{UserDb, UserFiles},
+    },
+    kernel::{Counters, Kernel, KernelError, KernelOptions, Plan, chain},
+    metrics::{KernelNumbers, Ledger, Metrics},
+    recording::{Meta, Recorder, Tap},
+    rules::RuleSet,
+    sinks::queue::Sender,
+};
+
+/// Why the live side did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot load or attach the kernel side")]
+    Kernel(#[from] KernelError),
+    #[error("the ring buffer was taken twice")]
+    Ring,
+    #[error("cannot read /proc")]
+    Proc(#[source] io::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    #[error("cannot record to {}", path.display())]
+    Record { path: PathBuf, source: io::Error },
+}
+
+/// What the live side is made from.
+#[derive(Debug)]
+pub struct Start {
+    pub config: Config,
+    pub hostname: String,
+    pub record: Option<RecordOptions>,
+    pub loader: Loader,
+    pub rules: RuleSet,
+    pub queue: Sender,
+    /// Filled once the kernel side is loaded.
+    pub counters: Arc<OnceLock<Counters>>,
+    pub ledger: Ledger,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+}
+
+/// What a reload acts on: see [`Stage`].
+#[derive(Debug)]
+struct Running {
+    kernel: Kernel,
+    hot: Hot,
+}
+
+impl Stage for Running {
+    type Rules = Active;
+
+    fn collect(&mut self, plan: &Plan) -> Result<(), StageError> {
+        Ok(self.kernel.apply(plan)?)
+    }
+
+    fn swap(&mut self, rules: Active) -> Result<(), StageError> {
+        Ok(self.hot.control().swap(rules)?)
+    }
+}
+
+/// What a reload works with, on a thread of its own.
+#[derive(Debug)]
+struct Control {
+    running: Running,
+    loader: Loader,
+    plan: Plan,
+    metrics: Arc<Metrics>,
+    limit: RateLimit,
+}
+
+#[derive(Debug)]
+pub struct Live {
+    /// Absent only while a reload runs.
+    control: Option<Control>,
+    tallies: Arc<[RuleTally]>,
+    problem: Arc<Problem>,
+    users: Users,
+    recording: Option<Recording>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Live {
+    /// Loads, attaches, reads `/proc`, then begins to take events: in this order nothing falls between.
+    /// Blocks for about a second.
+    pub fn start(start: Start) -> Result<Live, StartError> {
+        let Start { config, hostname, record, loader, rules, queue, counters, ledger, metrics, health } = start;
+        let options = KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() };
+        let mut kernel = Kernel::load(&options)?;
+        let _ = counters.set(kernel.counters());
+        let plan = plan::of(&rules);
+        kernel.apply(&plan)?;
+        let ring = kernel.take_ring().ok_or(StartError::Ring)?;
+
+        let boot_time_ns = boot_time_ns();
+        let users = Users::new();
+        let mut enricher = Enricher::new(EnrichOptions {
+            max_processes: config.max_processes,
+            hostname: hostname.clone(),
+            boot_time_ns,
+            users: Arc::clone(&users.current),
+            ..EnrichOptions::default()
+        });
+        let seeded = enricher.seed_from_proc(Path::new("/proc")).map_err(StartError::Proc)?;
+        tracing::debug!(processes = seeded.processes, vanished = seeded.vanished, "read /proc");
+
+        let (tap, recording) = match record {
+            Some(record) => {
+                let meta = Meta {
+                    yagura: env!("CARGO_PKG_VERSION").into(),
+                    hostname,
+                    kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+                    boot_offset_ns: boot_time_ns,
+                };
+                let (tap, recording) = start_recording(&record, &meta, &enricher, &ledger)
+                    .map_err(|source| StartError::Record { path: record.path, source })?;
+                (Some(tap), Some(recording))
+            }
+            None => (None, None),
+        };
+
+        metrics.set_rules_loaded(reload::enabled(&rules));
+        let active = Active::new(rules, &metrics, &config.rate_limit);
+        let tallies = active.tallies();
+        let engine = Engine::new(enricher, boot_time_ns, active, config.rate_limit, Arc::clone(&ledger.engine));
+        let problem = engine.problem();
+        let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health };
+        let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;
+        let running = Running { kernel, hot };
+        let control = Control { running, loader, plan, metrics, limit: config.rate_limit };
+        Ok(Live { control: Some(control), tallies, problem, users, recording, ended })
+    }
+
+    /// Per rule, what its rate limit held back.
+    pub fn tallies(&self) -> Arc<[RuleTally]> {
+        Arc::clone(&self.tallies)
+    }
+
+    /// Resolves when the hot thread has ended.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    /// Reads the rules again, and takes them into use if they load and are others (or `always`). Returns the
+    /// new set's tallies.
+    pub async fn reload(&mut self, always: bool) -> Result<Option<Arc<[RuleTally]>>, JoinError> {
+        let Some(mut control) = self.control.take() else { return Ok(None) };
+        let (control, tallies) = spawn_blocking(move || {
+            let Control { running, loader, plan, metrics, limit } = &mut control;
+            let mut tallies = None;
+            let make = |rules| {
+                let active = Active::new(rules, metrics, limit);
+                tallies = Some(active.tallies());
+                active
+            };
+            let result = reload::reload(loader, always, running, plan, metrics, make);
+            let tallies = tallies.filter(|_| result == Some(crate::metrics::ReloadResult::Success));
+            (control, tallies)
+        })
+        .await?;
+        self.control = Some(control);
+        if let Some(tallies) = &tallies {
+            self.tallies = Arc::clone(tallies);
+        }
+        Ok(tallies)
+    }
+
+    /// What changes rarely: names of users, records that cannot be decoded.
+    pub fn tick(&mut self) {
+        self.users.refresh();
+        if let Some(problem) = self.problem.take() {
+            tracing::error!(newest = problem, "records from the kernel could not be decoded");
+        }
+    }
+
+    /// Detaches, and takes what is left in the ring until the deadline. Returns the recording's writer.
+    pub async fn finish(mut self, deadline: Instant) -> Option<Recording> {
+        if let Some(Control { running: Running { kernel, hot }, .. }) = self.control.take() {
+            if let Err(error) = spawn_blocking(move || drop(kernel)).await {
+                tracing::error!(%error, "detaching failed");
+            }
+            hot.stop(deadline);
+        }
+        if timeout_at(deadline.into(), self.ended.wait_for(|ended| *ended)).await.is_err() {
+            tracing::error!("events that could not be taken in time are lost");
+        }
+        self.tick();
+        self.recording
+    }
+}
+
+fn start_recording(
+    record: &RecordOptions,
+    meta: &Meta,
+    enricher: &Enricher,
+    ledger: &Ledger,
+) -> io::Result<(Tap, Recording)> {
+    let counters = Arc::clone(&ledger.recording);
+    let (mut recorder, tap) = Recorder::create(&record.path, record.max_bytes, meta, counters)?;
+    for part in snapshot::parts(&enricher.snapshot())? {
+        recorder.processes(part.count, &part.json)?;
+    }
+    Ok((tap, Recording::start(recorder)?))
+}
+
+/// The names of users and groups, read again when their files change.
+#[derive(Debug)]
+pub struct Users {
+    files: UserFiles,
+    pub current: Arc<ArcSwap<UserDb>>,
+}
+
+impl Users {
+    pub fn new() -> Users {
+        let mut users = Users { files: UserFiles::new(Path::new("/etc")), current: Arc::default() };
+        users.refresh();
+        users
+    }
+
+    fn refresh(&mut self) {
+        match self.files.changed() {
+            Ok(Some(db)) => self.current.store(Arc::new(db)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "cannot read the names of users; the old ones stay"),
+        }
+    }
+}
+
+/// The kernel side's numbers, all of them.
+pub fn numbers(counters: &Counters) -> Result<KernelNumbers, KernelError> {
+    let types = EventType::ALL
+        .iter()
+        .map(|event_type| Ok((*event_type, counters.of(*event_type)?)))
+        .collect::<Result<_, KernelError>>()?;
+    let ring = counters.ring();
+    Ok(KernelNumbers {
+        types,
+        tail_call_failed: counters.global(GlobalCounter::TailCallFailed)?,
+        own_syscalls: counters.global(GlobalCounter::OwnSyscall)?,
+        ring_used: ring.used,
+        ring_capacity: ring.capacity,
+        ring_corrupt: ring.corrupt,
+    })
+}
+
+/// The numbers once the kernel side is loaded, as [`Ledger`] wants them.
+pub fn source(counters: Arc<OnceLock<Counters>>) -> crate::metrics::KernelSource {
+    Arc::new(move || match numbers(counters.get()?) {
+        Ok(numbers) => Some(numbers),
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "cannot read the kernel's counters");
+            None
+        }
+    })
+}

@@ -1,0 +1,102 @@
+//! The threads behind the queues: stdout's writer and the recording's.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd,
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout_at,
+};
+
+use crate::{
+    config::Config,
+    detection::{Formatter, Identity},
+    metrics::{Ledger, Metrics},
+    recording::Recorder,
+    sinks::{
+        queue::{Sender, queue},
+        stdout::{End, StdoutSink},
+    },
+};
+
+/// The running writer of stdout.
+#[derive(Debug)]
+pub struct Outputs {
+    /// How the writer ended, once it has.
+    end: watch::Receiver<Option<End>>,
+}
+
+/// What ended in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub stdout: bool,
+    pub recording: bool,
+}
+
+impl Outputs {
+    /// Starts the writer; returns what feeds it.
+    pub fn start(
+        config: &Config,
+        identity: Identity,
+        ledger: &Ledger,
+        metrics: &Metrics,
+    ) -> io::Result<(Outputs, Sender)> {
+        let (sender, receiver) = queue(config.queue_size);
+        // The descriptor itself: `io::Stdout` would buffer, and its lock is not ours alone.
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let formatter = Formatter::new(identity, config.output.clone());
+        let sink = StdoutSink::new(out, formatter, Arc::clone(&ledger.stdout), metrics.latency.clone());
+        let (ended, end) = watch::channel(None);
+        thread::Builder::new()
+            .name("yagura-stdout".into())
+            .spawn(move || {
+                let end = sink.run(&receiver);
+                ended.send_replace(Some(end));
+            })?;
+        Ok((Outputs { end }, sender))
+    }
+
+    /// How the writer ended, once it has.
+    pub fn end(&self) -> watch::Receiver<Option<End>> {
+        self.end.clone()
+    }
+
+    /// Waits for the writers until the deadline.
+    pub async fn finish(mut self, deadline: Instant, recording: Option<Recording>) -> Finished {
+        let deadline = deadline.into();
+        let end = timeout_at(deadline, self.end.wait_for(Option::is_some)).await;
+        let stdout = matches!(end, Ok(Ok(end)) if *end == Some(End::Drained));
+        let recording = match recording {
+            Some(recording) => matches!(timeout_at(deadline, recording.written).await, Ok(Ok(true))),
+            None => true,
+        };
+        Finished { stdout, recording }
+    }
+}
+
+/// The running writer of a recording.
+#[derive(Debug)]
+pub struct Recording {
+    /// Whether all of it was written.
+    written: oneshot::Receiver<bool>,
+}
+
+impl Recording {
+    pub fn start(recorder: Recorder<File>) -> io::Result<Recording> {
+        let (written, has_written) = oneshot::channel();
+        thread::Builder::new().name("yagura-record".into()).spawn(move || {
+            let result = recorder.run();
+            if let Err(error) = &result {
+                tracing::error!(%error, "cannot write the recording");
+            }
+            let _ = written.send(result.is_ok());
+        })?;
+        Ok(Recording { written: has_written })
+    }
+}

@@ -1,0 +1,175 @@
+//! Exchanging the rules while events flow.
+//!
+//! A new set is built whole before anything changes. Then: the kernel collects what either set needs, the hot
+//! thread changes sets between two events, the kernel stops collecting what only the old set needed. Any
+//! failure leaves the old set running. No event is lost.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{plan, sources::RuleSources};
+use crate::{
+    kernel::{KernelError, Plan},
+    metrics::{Metrics, ReloadResult},
+    rules::{self, Diagnostic, LoadOptions, RuleSet, Severity, SourceFile},
+};
+
+/// Most diagnostics logged of one load.
+const MAX_LOGGED: usize = 50;
+
+/// Why other rules could not be taken into use.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error("the kernel refuses what the rules need")]
+    Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Gone(#[from] super::hot::Gone),
+}
+
+/// What rules act on: the kernel side and the hot thread, or a test's record of both.
+pub trait Stage {
+    type Rules;
+    /// Makes the kernel collect exactly this.
+    fn collect(&mut self, plan: &Plan) -> Result<(), StageError>;
+    /// Makes the hot thread use these.
+    fn swap(&mut self, rules: Self::Rules) -> Result<(), StageError>;
+}
+
+/// Takes `rules` into use on a stage that runs `current`.
+pub fn exchange<S: Stage>(
+    stage: &mut S,
+    current: &mut Plan,
+    rules: S::Rules,
+    plan: Plan,
+) -> Result<(), StageError> {
+    let both = plan::union(current, &plan);
+    let widened = stage.collect(&both).and_then(|()| stage.swap(rules));
+    if let Err(error) = widened {
+        if let Err(error) = stage.collect(current) {
+            tracing::error!(%error, "cannot go back to what the old rules need");
+        }
+        return Err(error);
+    }
+    // Failing here costs CPU, not detections: the kernel goes on collecting what nobody needs.
+    match stage.collect(&plan) {
+        Ok(()) => *current = plan,
+        Err(error) => {
+            tracing::warn!(%error, "cannot stop collecting what only the old rules needed");
+            *current = both;
+        }
+    }
+    Ok(())
+}
+
+/// Loads rules from their sources, and says what came of it.
+#[derive(Debug)]
+pub struct Loader {
+    sources: RuleSources,
+    options: LoadOptions,
+    /// Of the text last loaded, whether or not it could be used.
+    fingerprint: u64,
+}
+
+/// What a load gave.
+#[derive(Debug)]
+pub enum Loaded {
+    Rules(Box<RuleSet>),
+    /// The text is the same as the last time.
+    Same,
+    /// Logged already.
+    Broken,
+}
+
+impl Loader {
+    pub fn new(sources: RuleSources, options: LoadOptions) -> Loader {
+        Loader { sources, options, fingerprint: 0 }
+    }
+
+    pub fn sources(&self) -> &RuleSources {
+        &self.sources
+    }
+
+    /// Reads and compiles. Unless `always`, rules that have not changed are not compiled again.
+    pub fn load(&mut self, always: bool) -> Loaded {
+        let files = match self.sources.read() {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Loaded::Broken;
+            }
+        };
+        let fingerprint = fingerprint(&files);
+        if !always && fingerprint == self.fingerprint {
+            return Loaded::Same;
+        }
+        self.fingerprint = fingerprint;
+        let loaded = rules::load(&files, &self.options);
+        log(&loaded.diagnostics);
+        match loaded.rules {
+            Some(rules) => Loaded::Rules(Box::new(rules)),
+            None => Loaded::Broken,
+        }
+    }
+}
+
+/// How many of a set's rules can fire.
+pub fn enabled(rules: &RuleSet) -> usize {
+    rules.rules().iter().filter(|rule| rule.enabled).count()
+}
+
+fn fingerprint(files: &[SourceFile]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for SourceFile { name, text } in files {
+        (name, text).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn log(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics.iter().take(MAX_LOGGED) {
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+        }
+    }
+    if let Some(more) = diagnostics.len().checked_sub(MAX_LOGGED).filter(|more| *more > 0) {
+        tracing::warn!(more, "more diagnostics; see `yagura rules check`");
+    }
+}
+
+/// One reload from reading to narrowing; `make` prepares a set for the stage.
+pub fn reload<S: Stage>(
+    loader: &mut Loader,
+    always: bool,
+    stage: &mut S,
+    current: &mut Plan,
+    metrics: &Metrics,
+    make: impl FnOnce(RuleSet) -> S::Rules,
+) -> Option<ReloadResult> {
+    let result = match loader.load(always) {
+        Loaded::Same => return None,
+        Loaded::Broken => {
+            tracing::error!("the rules were not reloaded: the old ones run on");
+            ReloadResult::Failure
+        }
+        Loaded::Rules(rules) => {
+            let (count, plan) = (enabled(&rules), plan::of(&rules));
+            match exchange(stage, current, make(*rules), plan) {
+                Ok(()) => {
+                    metrics.set_rules_loaded(count);
+                    tracing::info!(rules = count, "rules reloaded");
+                    ReloadResult::Success
+                }
+                Err(error) => {
+                    let error = crate::kernel::chain(&error);
+                    tracing::error!(%error, "the rules were not reloaded: the old ones run on");
+                    ReloadResult::KernelFailure
+                }
+            }
+        }
+    };
+    metrics.reloaded(result);
+    Some(result)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! `yagura doctor`.
+
+use clap::Args;
+
+use super::{ConfigArgs, Exit, OutputFormat, RulesArgs, print, print_json};
+use crate::app::examine;
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[arg(long, short, value_enum, default_value_t)]
+    output: OutputFormat,
+}
+
+pub fn execute(args: DoctorArgs) -> Exit {
+    let config = match args.config.load() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let sources = args.rules.sources(&config);
+    let doctor = examine(&config, &sources);
+    let printed = match args.output {
+        OutputFormat::Json => print_json(&doctor),
+        OutputFormat::Text => print(&doctor.to_string()),
+    };
+    if doctor.healthy() { printed } else { Exit::Findings }
+}
