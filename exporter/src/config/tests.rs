@@ -147,3 +147,57 @@ fn a_named_file_must_exist() {
     let errors = Config::load(Some(Path::new("/nonexistent/yagura.yaml"))).unwrap_err();
     assert!(errors.to_string().starts_with("/nonexistent/yagura.yaml: cannot read: "), "{errors}");
 }
+
+#[test]
+fn the_page_lists_every_key_with_its_default() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a YAML block");
+    assert_eq!(parse(block), Ok(Config::default()));
+    // Keys without a default stand there as comments.
+    let block = block.replace("# hostname:", "hostname:").replace("# node:", "node:");
+    let mut errors = Errors::new("page");
+    let RawConfig {
+        rules_files,
+        rules: _,
+        rule_matching,
+        priority,
+        watch_config_files,
+        json_output,
+        json_include_output_property,
+        json_include_message_property,
+        json_include_output_fields_property,
+        json_include_tags_property,
+        time_format_iso_8601,
+        log_level,
+        log_format,
+        listen,
+        hostname,
+        node,
+        cluster,
+        ring_size,
+        max_processes,
+        rate,
+        burst,
+        window,
+        queue_size,
+        drain_timeout,
+    } = RawConfig::parse(&block, &env, &mut errors);
+    let texts = [rule_matching, priority, log_level, log_format, listen, hostname, node, cluster];
+    let flags = [
+        watch_config_files,
+        json_output,
+        json_include_output_property,
+        json_include_message_property,
+        json_include_output_fields_property,
+        json_include_tags_property,
+        time_format_iso_8601,
+    ];
+    let numbers = [ring_size, max_processes, burst, queue_size];
+    let times = [window, drain_timeout];
+    assert!(rules_files.is_some() && block.contains("\nrules: "));
+    assert!(texts.iter().all(Option::is_some), "{texts:?}");
+    assert!(flags.iter().all(Option::is_some), "{flags:?}");
+    assert!(numbers.iter().all(Option::is_some), "{numbers:?}");
+    assert!(times.iter().all(Option::is_some) && rate.is_some(), "{times:?}");
+}
