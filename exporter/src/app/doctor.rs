@@ -65,12 +65,13 @@ impl Doctor {
 /// Loads the rules, and for a moment the kernel side with what they need. Nothing is detected.
 pub fn examine(config: &Config, sources: &RuleSources) -> Doctor {
     let (status, plan) = examine_rules(config, sources);
-    let kernel = Kernel::load(&KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() })
-        .and_then(|mut kernel| {
-            kernel.apply(&plan)?;
-            Ok(kernel.report())
-        })
-        .unwrap_or_else(|error| Report::of_failure(&error));
+    let kernel =
+        Kernel::load(&KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() })
+            .and_then(|mut kernel| {
+                kernel.apply(&plan)?;
+                Ok(kernel.report())
+            })
+            .unwrap_or_else(|error| Report::of_failure(&error));
     let listen = ListenStatus { address: config.listen, state: examine_listen(config.listen) };
     Doctor { version: env!("CARGO_PKG_VERSION"), kernel, rules: status, listen }
 }

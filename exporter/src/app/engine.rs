@@ -66,9 +66,9 @@ impl Active {
                     priority,
                     source,
                     tags: rule.tags.as_slice().into(),
-                    detections: rule.enabled.then(|| {
-                        metrics.detections_of(PLATFORM_TENANT, &rule.name, priority.name(), source)
-                    }),
+                    detections: rule
+                        .enabled
+                        .then(|| metrics.detections_of(PLATFORM_TENANT, &rule.name, priority.name(), source)),
                     bucket: Bucket::new(limit),
                 }
             })

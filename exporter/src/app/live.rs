@@ -114,7 +114,8 @@ impl Live {
     /// Loads, attaches, reads `/proc`, then begins to take events: in this order nothing falls between.
     /// Blocks for about a second.
     pub fn start(start: Start) -> Result<Live, StartError> {
-        let Start { config, hostname, record, loader, rules, queue, counters, ledger, metrics, health } = start;
+        let Start { config, hostname, record, loader, rules, queue, counters, ledger, metrics, health } =
+            start;
         let options = KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() };
         let mut kernel = Kernel::load(&options)?;
         let _ = counters.set(kernel.counters());
@@ -152,7 +153,8 @@ impl Live {
         metrics.set_rules_loaded(reload::enabled(&rules));
         let active = Active::new(rules, &metrics, &config.rate_limit);
         let tallies = active.tallies();
-        let engine = Engine::new(enricher, boot_time_ns, active, config.rate_limit, Arc::clone(&ledger.engine));
+        let engine =
+            Engine::new(enricher, boot_time_ns, active, config.rate_limit, Arc::clone(&ledger.engine));
         let problem = engine.problem();
         let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health };
         let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;

@@ -1,13 +1,6 @@
 //! The threads behind the queues: stdout's writer and the recording's.
 
-use std::{
-    fs::File,
-    io,
-    os::fd::AsFd,
-    sync::Arc,
-    thread,
-    time::Instant,
-};
+use std::{fs::File, io, os::fd::AsFd, sync::Arc, thread, time::Instant};
 
 use tokio::{
     sync::{oneshot, watch},
@@ -53,12 +46,10 @@ impl Outputs {
         let formatter = Formatter::new(identity, config.output.clone());
         let sink = StdoutSink::new(out, formatter, Arc::clone(&ledger.stdout), metrics.latency.clone());
         let (ended, end) = watch::channel(None);
-        thread::Builder::new()
-            .name("yagura-stdout".into())
-            .spawn(move || {
-                let end = sink.run(&receiver);
-                ended.send_replace(Some(end));
-            })?;
+        thread::Builder::new().name("yagura-stdout".into()).spawn(move || {
+            let end = sink.run(&receiver);
+            ended.send_replace(Some(end));
+        })?;
         Ok((Outputs { end }, sender))
     }
 

@@ -62,8 +62,16 @@ pub struct Speed {
 
 impl std::fmt::Display for Speed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Speed { events, ns_per_event, events_per_second, matched, unmatched, invalid, detections, suppressed } =
-            self;
+        let Speed {
+            events,
+            ns_per_event,
+            events_per_second,
+            matched,
+            unmatched,
+            invalid,
+            detections,
+            suppressed,
+        } = self;
         write!(
             f,
             "{events} events, {ns_per_event:.0} ns/event ({events_per_second:.0}/s): {matched} matched, \
@@ -199,7 +207,8 @@ mod tests {
         }
         for i in 0..10 {
             let path = if i % 2 == 0 { "/etc/shadow" } else { "/etc/passwd" };
-            let record = RecordBuilder::new(EventType::Openat).ret(3).section(SectionKind::Path, path).build();
+            let record =
+                RecordBuilder::new(EventType::Openat).ret(3).section(SectionKind::Path, path).build();
             tap.record(&record);
         }
         tap.flush();
@@ -208,8 +217,7 @@ mod tests {
     }
 
     fn run(path: &Path) -> (Speed, Result<(), ReplayError>, String) {
-        let options =
-            ReplayOptions { config: Config::default(), file: path.to_owned(), rules: rules() };
+        let options = ReplayOptions { config: Config::default(), file: path.to_owned(), rules: rules() };
         let mut out = Vec::new();
         let (speed, result) = replay(options, &mut out);
         (speed, result, String::from_utf8(out).unwrap())

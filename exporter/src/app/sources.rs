@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::rules::SourceFile;
+use crate::{embedded, rules::SourceFile};
 
 /// Larger files are not rules.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -50,7 +50,10 @@ impl RuleSources {
     }
 
     pub fn read(&self) -> Result<Vec<SourceFile>, SourceError> {
-        let RuleSources::Paths(paths) = self else { return Ok(crate::embedded::files()) };
+        let RuleSources::Paths(paths) = self else {
+            let file = |(name, text): &(&str, &str)| SourceFile { name: (*name).into(), text: (*text).into() };
+            return Ok(embedded::RULES.iter().map(file).collect());
+        };
         let mut files = Vec::new();
         for path in paths {
             let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;

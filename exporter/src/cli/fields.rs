@@ -38,7 +38,8 @@ pub fn execute(args: &FieldsArgs) -> Exit {
             return Exit::Bad;
         }
     };
-    let fields = scheme().fields.iter().filter(|def| source.is_none_or(|source| def.sources.contains(&source)));
+    let fields =
+        scheme().fields.iter().filter(|def| source.is_none_or(|source| def.sources.contains(&source)));
     let fields: Vec<Listed> = fields.map(listed).collect();
     match args.output {
         OutputFormat::Json => print_json(&fields),

@@ -140,7 +140,10 @@ impl DetectionArgs {
 }
 
 /// Loads rules for a command that needs them; what is wrong with them is on stderr.
-fn load_rules(sources: &RuleSources, options: &crate::rules::LoadOptions) -> Result<crate::rules::RuleSet, Exit> {
+fn load_rules(
+    sources: &RuleSources,
+    options: &crate::rules::LoadOptions,
+) -> Result<crate::rules::RuleSet, Exit> {
     let files = sources.read().map_err(|error| {
         report(&error);
         Exit::Bad
@@ -190,7 +193,8 @@ fn table(rows: &[Vec<String>]) -> String {
         .collect();
     let mut text = String::new();
     for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

@@ -7,9 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{
-    ConfigArgs, DetectionArgs, Exit, OutputFormat, RulesArgs, load_rules, report, report_chain,
-};
+use super::{ConfigArgs, DetectionArgs, Exit, OutputFormat, RulesArgs, load_rules, report, report_chain};
 use crate::{
     app::{ReplayError, ReplayOptions, replay},
     rules::LoadOptions,

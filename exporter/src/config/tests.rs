@@ -99,8 +99,14 @@ fn errors_say_where_and_what() {
         ("rules: [all]", "1:9: an entry of rules must be a mapping, not 'all'"),
         ("rules: [{}]", "1:9: an entry of rules must have either enable or disable"),
         ("rules: [{enable: {}}]", "1:9: an entry of rules must name either a rule or a tag"),
-        ("rules:\n- enabel: {rule: x}", "2:3: an entry of rules must have either enable or disable\nyagura.yaml:2:3: unknown key 'enabel', did you mean 'enable'?"),
-        ("rules:\n- enable: {rul: x}", "2:3: an entry of rules must name either a rule or a tag\nyagura.yaml:2:12: unknown key 'rul', did you mean 'rule'?"),
+        (
+            "rules:\n- enabel: {rule: x}",
+            "2:3: an entry of rules must have either enable or disable\nyagura.yaml:2:3: unknown key 'enabel', did you mean 'enable'?",
+        ),
+        (
+            "rules:\n- enable: {rul: x}",
+            "2:3: an entry of rules must name either a rule or a tag\nyagura.yaml:2:12: unknown key 'rul', did you mean 'rule'?",
+        ),
         ("kernel: 3", "1:9: kernel must be a mapping, not '3'"),
         ("kernel:\n  rings: 3", "2:3: unknown key 'rings'"),
         ("kernel:\n  ring_sise: 3", "2:3: unknown key 'ring_sise', did you mean 'ring_size'?"),
@@ -152,7 +158,8 @@ fn a_named_file_must_exist() {
 fn the_page_lists_every_key_with_its_default() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a YAML block");
+    let block =
+        page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a YAML block");
     assert_eq!(parse(block), Ok(Config::default()));
     // Keys without a default stand there as comments.
     let block = block.replace("# hostname:", "hostname:").replace("# node:", "node:");

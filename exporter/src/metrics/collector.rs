@@ -161,10 +161,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             "yagura_process_table_evicted_total",
             &["state"],
             "Processes forgotten because the process table was full.",
-            vec![
-                (vec!["living"], table.evicted_live.get()),
-                (vec!["exited"], table.evicted_exited.get()),
-            ],
+            vec![(vec!["living"], table.evicted_live.get()), (vec!["exited"], table.evicted_exited.get())],
         ),
         counter(
             "yagura_process_table_reused_total",
