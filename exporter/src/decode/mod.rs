@@ -113,7 +113,9 @@ fn fits(kind: SectionKind, len: usize) -> bool {
         SectionKind::Data => len <= MAX_DATA,
         SectionKind::Exec => len == size_of::<ExecInfo>(),
         SectionKind::Child => len == size_of::<ChildInfo>(),
-        SectionKind::OpenHow => len == size_of::<OpenHow>(),
+        // The caller says how long its structure is; the kernel refuses a short one, and so does
+        // `Event::open_how`.
+        SectionKind::OpenHow => len <= size_of::<OpenHow>(),
         SectionKind::CapSets => len == size_of::<CapSets>(),
     }
 }

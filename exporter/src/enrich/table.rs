@@ -205,3 +205,96 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::process::Start, *};
+    use crate::{
+        enrich::process::{ExeFile, ImageLimits},
+        event::builder::RecordBuilder,
+    };
+
+    const LIMITS: TableLimits = TableLimits { processes: 50, bytes: 20_000, exited: 3, exited_ns: 1000 };
+
+    fn process(pid: u32, used: u64) -> Process {
+        let header = RecordBuilder::new(exporter_common::event_type::EventType::Open).header;
+        let mut process = Process::from_header(&header);
+        (process.pid, process.start, process.used) = (pid, Start::Exact(u64::from(pid)), used);
+        process
+    }
+
+    fn image(args: usize) -> Image {
+        let limits = ImageLimits { args: 100_000, env: 0 };
+        Image::new([0; 16], None, &vec![b'x'; args], None, ExeFile::default(), limits)
+    }
+
+    #[test]
+    fn entries_are_bounded_and_the_used_ones_stay() {
+        let mut table = Table::new(LIMITS);
+        for pid in 1..1000 {
+            table.insert(process(pid, u64::from(pid)));
+            if let Some(process) = table.get_mut(1, 1) {
+                process.used = u64::from(pid);
+            }
+        }
+        let stats = table.stats();
+        assert_eq!((stats.processes, stats.evicted_live), (50, 949));
+        assert!(table.get(1, 1).is_some(), "used all the time");
+        assert!(table.get(999, 999).is_some());
+        assert!(table.get(999, 998).is_none(), "another start is another process");
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_counted_once_for_shared_images() {
+        let mut table = Table::new(LIMITS);
+        table.insert(process(1, 1));
+        table.set_image(1, 1, image(1000));
+        let one = table.stats().bytes;
+        assert!(one >= 1000, "{one}");
+        for pid in 2..10 {
+            let child =
+                Process { pid, start: Start::Exact(u64::from(pid)), ..table.get(1, 1).unwrap().clone() };
+            table.insert(child);
+        }
+        assert_eq!(table.stats().bytes, one);
+        for pid in 2..50 {
+            if table.get(pid, pid.into()).is_none() {
+                table.insert(process(pid, pid.into()));
+            }
+            table.set_image(pid, pid.into(), image(1000));
+            assert!(table.stats().bytes <= 20_000, "{:?}", table.stats());
+        }
+        assert!(table.stats().evicted_live > 0);
+        // An image that is larger than the bound: the table shrinks to what it must keep.
+        table.set_image(49, 49, image(50_000));
+        assert!(table.stats().processes >= 1);
+    }
+
+    #[test]
+    fn the_exited_go_first_and_after_their_time() {
+        let mut table = Table::new(LIMITS);
+        for pid in 1..=50 {
+            table.insert(process(pid, 0));
+        }
+        table.exit(7, 7, 100);
+        table.exit(7, 7, 200);
+        table.exit(8, 9, 100);
+        assert_eq!(table.stats().exited, 1, "once, and only the process itself");
+        table.insert(process(100, 0));
+        assert!(table.get(7, 7).is_none());
+        assert_eq!((table.stats().evicted_exited, table.stats().evicted_live), (1, 0));
+
+        for pid in [10, 11, 12, 13] {
+            table.exit(pid, pid.into(), 1000);
+        }
+        // One came back: it was only its main thread that ended.
+        table.get_mut(11, 11).unwrap().exited = false;
+        table.forget_exited(1500);
+        assert!(table.get(10, 10).is_none(), "more than the bound");
+        assert!(table.get(12, 12).is_some());
+        table.forget_exited(2001);
+        assert!(table.get(12, 12).is_none() && table.get(13, 13).is_none());
+        assert!(table.get(11, 11).is_some());
+        assert_eq!(table.stats().exited, 0);
+    }
+}

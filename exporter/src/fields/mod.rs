@@ -6,6 +6,8 @@
 //!
 //! No I/O, no async, and nothing here knows where an event came from.
 
+#[cfg(test)]
+mod docs;
 mod extract;
 pub mod scheme;
 pub mod subject;

@@ -299,3 +299,72 @@ fn every_field_of_every_event_can_be_asked_for() {
         }
     }
 }
+
+proptest::proptest! {
+    /// Arbitrary sequences of events, with fields asked for after each, on a table that is always full.
+    #[test]
+    fn arbitrary_events_never_panic(
+        events in proptest::collection::vec(
+            (
+                1u16..55, 0u32..6, 0u32..6, 0u64..3,
+                proptest::collection::vec((1u16..24, proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)), 0..6),
+                proptest::prelude::any::<i8>(),
+            ),
+            1..40,
+        )
+    ) {
+        use exporter_common::record::{ChildInfo, SectionKind as K, SocketInfo};
+        use zerocopy::FromBytes;
+        let mut enricher = Enricher::new(EnrichOptions { max_processes: 4, max_process_bytes: 600, max_sockets: 2, max_exited: 1, max_cgroups: 2, ..EnrichOptions::default() });
+        let fields: Vec<_> = ["proc.aname", "proc.cmdline", "proc.pcmdline", "proc.sname", "fd.name", "fd.ip", "evt.args", "container.id", "proc.env[A]", "fd.name_changed"]
+            .iter()
+            .map(|name| match name.split_once('[') {
+                Some((name, arg)) => scheme().resolve(Source::Syscall, name, Some(arg.trim_end_matches(']'))).unwrap(),
+                None => scheme().resolve(Source::Syscall, name, None).unwrap(),
+            })
+            .collect();
+        for (event_type, pid, ppid, start, sections, ret) in events {
+            let mut record = RecordBuilder::new(EventType::from_id(event_type).unwrap())
+                .process(pid, start)
+                .parent(ppid, start)
+                .ret(ret.into())
+                .with(|header| (header.cgroup_id, header.sid, header.pgid) = (start, ppid, ppid));
+            let mut used = std::collections::HashSet::new();
+            for (kind, data) in sections {
+                if !used.insert(kind) {
+                    continue;
+                }
+                let full = |len: usize| data.iter().copied().cycle().chain([0].into_iter().cycle()).take(len).collect::<Vec<u8>>();
+                let zeros = |len: usize| if data.is_empty() { vec![0; len] } else { full(len) };
+                record = match K::from_id(kind) {
+                    Some(K::File) => record.section(K::File, zeros(64)),
+                    Some(K::Socket) => {
+                        let mut socket = SocketInfo::read_from_bytes(&zeros(64)).unwrap();
+                        socket.family = [1, 2, 10, 16][usize::from(socket.family) % 4];
+                        socket.ino %= 4;
+                        record.fixed(K::Socket, &socket)
+                    }
+                    Some(K::Child) => {
+                        let mut child = ChildInfo::read_from_bytes(&zeros(48)).unwrap();
+                        child.pid %= 6;
+                        child.tid = child.pid;
+                        record.fixed(K::Child, &child)
+                    }
+                    Some(K::Exec) => record.section(K::Exec, zeros(16)),
+                    Some(K::OpenHow | K::CapSets) => record.raw(kind, 0, &zeros(24)),
+                    Some(K::Ancestors) => record.ancestors(&[(ppid, start), (pid, start), (1, 1)]),
+                    _ => record.raw(kind, 0, &data),
+                };
+            }
+            let bytes = record.build();
+            let event = decode(&bytes).unwrap();
+            let view = enricher.observe(&event);
+            for field in &fields {
+                std::hint::black_box(view.get(field));
+            }
+            enricher.settle(&event);
+            let stats = enricher.stats();
+            proptest::prop_assert!(stats.table.processes <= 4, "{:?}", stats);
+        }
+    }
+}

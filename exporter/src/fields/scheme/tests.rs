@@ -146,3 +146,49 @@ fn falcos_fields_are_known() {
     }
     assert!(rows > 300, "{rows}");
 }
+
+/// Every field that a stock rule file names can be used; those of the stable file have values, except
+/// container metadata.
+#[test]
+fn the_stock_rules_fields_can_be_used() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/falco/rules");
+    let pattern = r"\b(?:evt|syscall|proc|thread|fd|fs|user|group|container|k8s|ka|jevt)\.[a-zA-Z_][a-zA-Z0-9_.]*(?:\[[^\]]*\])?";
+    let pattern = regex::Regex::new(pattern).unwrap();
+    for (file, source) in [
+        ("falco_rules.yaml", Source::Syscall),
+        ("falco-incubating_rules.yaml", Source::Syscall),
+        ("falco-sandbox_rules.yaml", Source::Syscall),
+        ("k8s_audit_rules.yaml", Source::K8sAudit),
+    ] {
+        let Ok(text) = std::fs::read_to_string(format!("{folder}/{file}")) else {
+            eprintln!("skipped: {folder}/{file} is absent");
+            return;
+        };
+        let mut names = std::collections::BTreeSet::new();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with(['#', '-']));
+        // Descriptions are prose: only lines of conditions and outputs count.
+        let mut in_rule = false;
+        for line in lines {
+            match line.trim_start().split_once(':') {
+                Some(("condition" | "output", _)) => in_rule = true,
+                Some(("desc" | "priority" | "tags" | "items" | "enabled", _)) => in_rule = false,
+                _ => {}
+            }
+            if in_rule {
+                names.extend(pattern.find_iter(line).map(|found| found.as_str().trim_end_matches('.')));
+            }
+        }
+        names.remove("k8s.io"); // Part of a registry's name.
+        assert!(names.len() > 20, "{file}: {names:?}");
+        for name in names {
+            let (bare, arg) =
+                name.split_once('[').map_or((name, None), |(bare, arg)| (bare, arg.strip_suffix(']')));
+            let field = scheme().resolve(source, bare, arg).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let metadata =
+                (bare.starts_with("container.") && bare != "container.id") || bare.starts_with("k8s.");
+            if source == Source::Syscall && !metadata {
+                assert_eq!(scheme().def(field.id).provided, Provided::Yes, "{file}: {name}");
+            }
+        }
+    }
+}

@@ -60,7 +60,7 @@ fields! {
     ExeIno = "proc.exe_ino", Int64, None, One, SYSCALL, 0, "Inode number of the executable.";
     ExeInoCtime = "proc.exe_ino.ctime", AbsTime, None, One, SYSCALL, 0, "Last change of the executable's inode, nanoseconds since the epoch.";
     ExeInoMtime = "proc.exe_ino.mtime", AbsTime, None, One, SYSCALL, 0, "Last change of the executable's content, nanoseconds since the epoch.";
-    ExeInoCtimeProcStart = "proc.exe_ino.ctime_duration_proc_start", AbsTime, None, One, SYSCALL, 0, "Nanoseconds from the inode's last change to the start of the process image; absent if the change came later.";
+    ExeInoCtimeProcStart = "proc.exe_ino.ctime_duration_proc_start", AbsTime, None, One, SYSCALL, 0, "Nanoseconds from the inode's last change to the start of the process; absent if the change came later.";
     ExeInoCtimePidnsStart = "proc.exe_ino.ctime_duration_pidns_start", AbsTime, None, One, SYSCALL, 0, "Nanoseconds from the start of the pid namespace to the inode's last change; absent if the change came first.";
     PidnsInitStartTs = "proc.pidns_init_start_ts", Uint64, None, One, SYSCALL, 0, "Start of the first process of the pid namespace, nanoseconds since the epoch.";
     CapPermitted = "thread.cap_permitted", String, None, One, SYSCALL, 0, "Permitted capabilities, names separated by blanks.";
