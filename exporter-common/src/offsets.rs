@@ -152,6 +152,7 @@ macro_rules! kernel_facts {
                 OFF_SOCK_V6_RCV_SADDR = "sock.__sk_common.skc_v6_rcv_saddr";
                 OFF_SOCK_NET = "sock.__sk_common.skc_net.net";
                 OFF_SOCK_PROTOCOL = "sock.sk_protocol";
+                OFF_SOCK_MAX_ACK_BACKLOG = "sock.sk_max_ack_backlog";
                 OFF_UNIX_ADDR = "unix_sock.addr";
                 OFF_UNIX_PEER = "unix_sock.peer";
                 OFF_UNIX_ADDR_LEN = "unix_address.len";

@@ -12,7 +12,7 @@ use exporter_common::{
 use crate::{
     capture, context,
     maps::{PATH_END, Scratch},
-    memory::{Ptr, at_most, fetch, mask, probe},
+    memory::{Ptr, fetch, mask, probe},
     names,
     offsets::{fact, has, load, load_ptr, member, probe},
     path, record, socket,
@@ -173,8 +173,11 @@ pub fn sys_open(ctx: BtfTracePointContext) -> i32 {
         names::put(&event, SectionKind::PathArg, event.arg(1), SectionKind::Dir, event.arg(0));
     }
     if event.is(EventType::Openat2) {
-        let size = at_most::<{ size_of::<OpenHow>() as u64 }>(event.arg(3));
-        record::put_user(s, SectionKind::OpenHow as u32, event.arg(2), size, size_of::<OpenHow>() as u64);
+        // A shorter one is refused by the kernel (EINVAL), a longer one has nothing that we know behind it.
+        let size = size_of::<OpenHow>() as u64;
+        if event.arg(3) >= size {
+            record::put_user(s, SectionKind::OpenHow as u32, event.arg(2), size, size);
+        }
     }
     capture::put_wanted(&event);
     context::submit(s);

@@ -113,6 +113,10 @@ pub fn sys_exec(ctx: BtfTracePointContext) -> i32 {
 /// Appends the strings of a NULL-terminated array in the caller's memory, each with its NUL.
 #[inline(never)]
 fn put_strings(s: *mut Scratch, kind: u32, array: u64) {
+    // NULL is an empty list.
+    if array == 0 {
+        return;
+    }
     // SAFETY: `s` is this CPU's scratch memory, here and below.
     unsafe {
         (*s).cursor = array;

@@ -13,6 +13,7 @@ const SOCKFS: u64 = 0x534f_434b;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
 const SOCK_RAW: u16 = 3;
 const TCP_LISTEN: u8 = 10;
 /// `sizeof(sun_path)`.
@@ -70,6 +71,10 @@ pub fn put_if_socket(s: *mut Scratch, file: u64, fd: u32, flags: u32) -> bool {
             }
             if remote_port != 0 {
                 flags |= SOCKET_CONNECTED;
+                // An accepted connection inherits the backlog of its listener; one that connected has none.
+                if sock_type == SOCK_STREAM && probe!(u32, sk, OFF_SOCK_MAX_ACK_BACKLOG) != 0 {
+                    flags |= SOCKET_SERVER;
+                }
             }
             let local = (&raw mut (*info).local_addr).cast::<u64>();
             let remote = (&raw mut (*info).remote_addr).cast::<u64>();
