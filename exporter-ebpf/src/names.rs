@@ -77,20 +77,20 @@ pub fn sys_symlink(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// mount (source, target, type), umount2 (target).
+/// mount (source, target, type), umount2 (target). A source is text that a file system reads as it likes.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_mount(ctx: BtfTracePointContext) -> i32 {
     let Some(event) = context::begin_syscall(&ctx) else { return 0 };
-    if event.arg(0) != 0 {
-        record::put_user_string(event.s, SectionKind::PathArg as u32, event.arg(0));
-    }
     if event.is(EventType::Mount) {
-        if event.arg(1) != 0 {
-            record::put_user_string(event.s, SectionKind::Path2Arg as u32, event.arg(1));
+        if event.arg(0) != 0 {
+            record::put_user_string(event.s, SectionKind::PathArg as u32, event.arg(0));
         }
+        put(&event, SectionKind::Path2Arg, event.arg(1), SectionKind::Dir2, AT_FDCWD);
         if event.arg(2) != 0 {
             record::put_user_string(event.s, SectionKind::Text as u32, event.arg(2));
         }
+    } else {
+        put(&event, SectionKind::PathArg, event.arg(0), SectionKind::Dir, AT_FDCWD);
     }
     capture::put_wanted(&event);
     context::submit(event.s);
