@@ -113,6 +113,11 @@ pub struct ImageLimits {
     pub env: usize,
 }
 
+/// The path of a memfd, which is in no folder: `memfd:NAME`, as Falco writes it. The kernel prints `/memfd:NAME`.
+fn without_root(path: &[u8]) -> &[u8] {
+    path.strip_prefix(b"/").filter(|name| name.starts_with(b"memfd:")).unwrap_or(path)
+}
+
 impl Image {
     /// `argv` and `env` as the kernel keeps them: each string followed by a NUL.
     pub fn new(
@@ -128,7 +133,7 @@ impl Image {
         let exe_len = memchr::memchr(0, argv).unwrap_or(argv.len());
         let exeline: Box<[u8]> = argv.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
         let mut image = Image {
-            exepath: exepath.map(Into::into),
+            exepath: exepath.map(without_root).map(Into::into),
             exe_len,
             nargs: memchr::memchr_iter(0, argv).count() as u32,
             exeline,
@@ -158,7 +163,7 @@ impl Image {
             exeline.extend_from_slice(args);
         }
         let mut image = Image {
-            exepath: exepath.map(Into::into),
+            exepath: exepath.map(without_root).map(Into::into),
             exe_len: exe.len(),
             nargs,
             exeline: exeline.into(),

@@ -88,7 +88,11 @@ impl<'e> View<'e> {
             ArgKind::Fd(register) => self.descriptor(event.int_arg(register).into(), false),
             ArgKind::DirFd(register) => match event.int_arg(register) {
                 AT_FDCWD => Rendered::resolved(AT_FDCWD.to_string(), &b"AT_FDCWD"[..]),
-                fd => Rendered::text(fd.to_string()),
+                fd => {
+                    let dir = if register == 0 { SectionKind::Dir } else { SectionKind::Dir2 };
+                    let path = event.bytes(dir).map(|path| [b"<d>", path].concat());
+                    Rendered::resolved(fd.to_string(), path.unwrap_or_default())
+                }
             },
             ArgKind::Path => return path(SectionKind::Path, SectionKind::PathArg),
             ArgKind::Path2 => return path(SectionKind::Path2, SectionKind::Path2Arg),

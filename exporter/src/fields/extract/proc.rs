@@ -89,7 +89,7 @@ impl<'e> View<'e> {
             F::IsExeLowerLayer => self.exe_flag(FILE_LOWER_LAYER),
             F::IsExeFromMemfd => self.exe_flag(FILE_MEMFD).or_else(|| {
                 let path = self.image()?.exepath.as_deref()?;
-                Some(Value::Bool(path.starts_with(b"/memfd:")))
+                Some(Value::Bool(path.starts_with(b"memfd:")))
             }),
             F::IsSidLeader => Some(Value::Bool(header.vsid == header.vpid)),
             F::IsVPgidLeader => Some(Value::Bool(header.vpgid == header.vpid)),

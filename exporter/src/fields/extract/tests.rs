@@ -200,7 +200,7 @@ fn arguments_are_written_as_falco_writes_them() {
                 .section(path2, "/b//c")
                 .section(dir2, "/e"),
             &[
-                ("olddirfd", "5"),
+                ("olddirfd", "<d>/d"),
                 ("oldpath", "/d/a"),
                 ("newdirfd", "AT_FDCWD"),
                 ("newpath", "/b/c"),

@@ -325,7 +325,11 @@ fn a_fileless_program_says_so() {
     check(
         &mut enricher(),
         record,
-        &[("proc.is_exe_from_memfd", "true"), ("evt.arg.flags", "EXE_FROM_MEMFD")],
+        &[
+            ("proc.is_exe_from_memfd", "true"),
+            ("proc.exepath", "memfd:x"),
+            ("evt.arg.flags", "EXE_FROM_MEMFD"),
+        ],
     );
 }
 
