@@ -1,1 +1,50 @@
 //! Tests of Yagura on the running kernel.
+//!
+//! - `src/actor/`: a program that performs one behaviour per name by raw system calls and prints the truth;
+//! - [`live`]: loads the kernel side, runs an actor and yields the events of its process tree as rules see them;
+//! - [`case`]: a test as data: what an actor does, and what fields its events must have;
+//! - [`daemon`]: runs the real `yagura` binary and collects what it prints;
+//! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
+//! - [`cgroups`]: control groups whose paths look like a container's;
+//! - [`text`]: values as text, bytes that are not UTF-8 included.
+//!
+//! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
+//! defect reaches.
+
+pub mod case;
+pub mod cgroups;
+pub mod daemon;
+pub mod live;
+pub mod raw;
+pub mod scratch;
+pub mod text;
+
+use std::{path::PathBuf, time::Duration};
+
+/// How long a wait may last before it is a failure.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// False where tests of the kernel side are switched off, said on stderr; they fail otherwise.
+pub fn kernel_tests_run() -> bool {
+    let off = std::env::var_os("YAGURA_TEST_NO_BPF").is_some_and(|value| value == "1");
+    if off {
+        eprintln!("SKIPPED: YAGURA_TEST_NO_BPF=1, so nothing of the running kernel was tested");
+    }
+    !off
+}
+
+/// The folder that cargo builds into, with the profile: where the programs under test are.
+pub fn build_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_owned()
+}
+
+/// The actor program, which cargo builds before the tests of its package.
+pub fn actor() -> PathBuf {
+    build_dir().join("actor")
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
+}
