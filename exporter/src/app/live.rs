@@ -1,6 +1,7 @@
 //! The live side: the kernel's programs, the hot thread, and the rules they run.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -10,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use exporter_common::{counters::GlobalCounter, event_type::EventType};
 use tokio::{
+    runtime::Handle,
     sync::watch,
     task::{JoinError, spawn_blocking},
     time::timeout_at,
@@ -19,6 +21,7 @@ use super::{
     Health,
     engine::{Active, Engine, Problem, RuleTally},
     hot::{Hot, Parts},
+    names,
     outputs::Recording,
     plan,
     reload::{self, Loader, Stage, StageError},
@@ -28,12 +31,12 @@ use super::{
 use crate::{
     config::{Config, RateLimit},
     enrich::{
-        EnrichOptions, Enricher,
+        EnrichOptions, Enricher, HostNames,
         seed::boot_time_ns,
         users::{UserDb, UserFiles},
     },
     kernel::{Counters, Kernel, KernelError, KernelOptions, Plan, chain},
-    metrics::{KernelNumbers, Ledger, Metrics},
+    metrics::{KernelNumbers, Ledger, Metrics, ReloadResult},
     recording::{Meta, Recorder, Tap},
     rules::RuleSet,
     sinks::queue::Sender,
@@ -106,6 +109,8 @@ pub struct Live {
     tallies: Arc<[RuleTally]>,
     problem: Arc<Problem>,
     users: Users,
+    /// The names to resolve; whoever resolves them listens.
+    names: Option<watch::Sender<BTreeSet<String>>>,
     recording: Option<Recording>,
     ended: watch::Receiver<bool>,
 }
@@ -113,7 +118,7 @@ pub struct Live {
 impl Live {
     /// Loads, attaches, reads `/proc`, then begins to take events: in this order nothing falls between.
     /// Blocks for about a second.
-    pub fn start(start: Start) -> Result<Live, StartError> {
+    pub fn start(start: Start, runtime: &Handle) -> Result<Live, StartError> {
         let Start { config, hostname, record, loader, rules, queue, counters, ledger, metrics, health } =
             start;
         let options = KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() };
@@ -125,11 +130,13 @@ impl Live {
 
         let boot_time_ns = boot_time_ns();
         let users = Users::new();
+        let names: Arc<ArcSwap<HostNames>> = Arc::default();
         let mut enricher = Enricher::new(EnrichOptions {
             max_processes: config.max_processes,
             hostname: hostname.clone(),
             boot_time_ns,
             users: Arc::clone(&users.current),
+            names: Arc::clone(&names),
             ..EnrichOptions::default()
         });
         let seeded = enricher.seed_from_proc(Path::new("/proc")).map_err(StartError::Proc)?;
@@ -151,6 +158,11 @@ impl Live {
         };
 
         metrics.set_rules_loaded(reload::enabled(&rules));
+        let names = config.resolve_names.then(|| {
+            let (wanted, listen) = watch::channel(names::mentioned(&rules));
+            runtime.spawn(names::keep_resolved(listen, names));
+            wanted
+        });
         let active = Active::new(rules, &metrics, &config.rate_limit);
         let tallies = active.tallies();
         let engine =
@@ -160,7 +172,7 @@ impl Live {
         let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;
         let running = Running { kernel, hot };
         let control = Control { running, loader, plan, metrics, limit: config.rate_limit };
-        Ok(Live { control: Some(control), tallies, problem, users, recording, ended })
+        Ok(Live { control: Some(control), tallies, problem, users, names, recording, ended })
     }
 
     /// Per rule, what its rate limit held back.
@@ -177,24 +189,26 @@ impl Live {
     /// new set's tallies.
     pub async fn reload(&mut self, always: bool) -> Result<Option<Arc<[RuleTally]>>, JoinError> {
         let Some(mut control) = self.control.take() else { return Ok(None) };
-        let (control, tallies) = spawn_blocking(move || {
+        let (control, news) = spawn_blocking(move || {
             let Control { running, loader, plan, metrics, limit } = &mut control;
-            let mut tallies = None;
-            let make = |rules| {
+            let mut news = None;
+            let make = |rules: RuleSet| {
+                let names = names::mentioned(&rules);
                 let active = Active::new(rules, metrics, limit);
-                tallies = Some(active.tallies());
+                news = Some((active.tallies(), names));
                 active
             };
             let result = reload::reload(loader, always, running, plan, metrics, make);
-            let tallies = tallies.filter(|_| result == Some(crate::metrics::ReloadResult::Success));
-            (control, tallies)
+            (control, news.filter(|_| result == Some(ReloadResult::Success)))
         })
         .await?;
         self.control = Some(control);
-        if let Some(tallies) = &tallies {
-            self.tallies = Arc::clone(tallies);
+        let Some((tallies, names)) = news else { return Ok(None) };
+        self.tallies = Arc::clone(&tallies);
+        if let Some(wanted) = &self.names {
+            wanted.send_replace(names);
         }
-        Ok(tallies)
+        Ok(Some(tallies))
     }
 
     /// What changes rarely: names of users, records that cannot be decoded.

@@ -16,6 +16,7 @@ mod hot;
 mod limit;
 mod live;
 mod logging;
+mod names;
 mod outputs;
 mod plan;
 mod reload;

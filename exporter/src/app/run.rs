@@ -131,7 +131,8 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         metrics,
         health: Arc::clone(&health),
     };
-    let mut live = spawn_blocking(|| Live::start(start)).await??;
+    let handle = tokio::runtime::Handle::current();
+    let mut live = spawn_blocking(move || Live::start(start, &handle)).await??;
     health.set_rules_loaded();
     health.set_attached(true);
     tracing::info!(rules = count, %listen, "ready");

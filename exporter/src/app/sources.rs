@@ -51,7 +51,8 @@ impl RuleSources {
 
     pub fn read(&self) -> Result<Vec<SourceFile>, SourceError> {
         let RuleSources::Paths(paths) = self else {
-            let file = |(name, text): &(&str, &str)| SourceFile { name: (*name).into(), text: (*text).into() };
+            let file =
+                |(name, text): &(&str, &str)| SourceFile { name: (*name).into(), text: (*text).into() };
             return Ok(embedded::RULES.iter().map(file).collect());
         };
         let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! `yagura rules check|list`.
+//! `yagura rules check|list|test`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{ConfigArgs, Exit, OutputFormat, RulesArgs, count, load_rules, print, print_json, report, table};
 use crate::{
     app::RuleSources,
-    rules::{self, Diagnostic, LoadOptions, RuleSet},
+    cases,
+    rules::{self, Diagnostic, LoadOptions, Priority, RuleMatching, RuleSet},
 };
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,8 @@ pub enum RulesCommand {
     Check(CheckArgs),
     /// List rules
     List(ListArgs),
+    /// Run cases that say of an event which rules must fire
+    Test(TestArgs),
 }
 
 #[derive(Debug, Args)]
@@ -41,10 +44,25 @@ pub struct ListArgs {
     output: OutputFormat,
 }
 
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Files with cases, or folders read in name order
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    rules: RulesArgs,
+    /// A rule without a case that makes it fire, or without a near miss, is a finding too
+    #[arg(long)]
+    coverage: bool,
+    #[arg(long, short, value_enum, default_value_t)]
+    output: OutputFormat,
+}
+
 pub fn execute(command: RulesCommand) -> Exit {
     match command {
         RulesCommand::Check(args) => check(args),
         RulesCommand::List(args) => list(args),
+        RulesCommand::Test(args) => test(args),
     }
 }
 
@@ -145,4 +163,66 @@ fn listed(set: &RuleSet) -> Vec<Listed<'_>> {
             description: &rule.description,
         })
         .collect()
+}
+
+/// `rules test -o json`.
+#[derive(Serialize)]
+struct Tested {
+    #[serde(flatten)]
+    report: cases::Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<cases::Coverage>,
+}
+
+fn test(args: TestArgs) -> Exit {
+    let TestArgs { files, rules, coverage, output } = args;
+    // Every rule that matches is compared, whatever its priority and its neighbours.
+    let options =
+        LoadOptions { rule_matching: RuleMatching::All, priority: Priority::Debug, ..LoadOptions::default() };
+    let set = match load_rules(&RuleSources::choose(rules.rules, &[]), &options) {
+        Ok(set) => set,
+        Err(exit) => return exit,
+    };
+    let cases = match read_cases(files, &set) {
+        Ok(cases) => cases,
+        Err(exit) => return exit,
+    };
+    let report = cases::run(&cases, &set);
+    let coverage = coverage.then(|| cases::coverage(&cases, &set));
+    let findings = !report.passed() || coverage.as_ref().is_some_and(|coverage| !coverage.is_complete());
+    let printed = match output {
+        OutputFormat::Json => print_json(&Tested { report, coverage }),
+        OutputFormat::Text => {
+            let mut text = format!("{report}\n");
+            if let Some(cases::Coverage { without_positive, without_negative }) = &coverage {
+                without_positive.iter().for_each(|rule| text += &format!("no case makes it fire: {rule}\n"));
+                without_negative.iter().for_each(|rule| text += &format!("no near miss: {rule}\n"));
+            }
+            print(&text)
+        }
+    };
+    if findings { Exit::Findings } else { printed }
+}
+
+/// All cases; everything that is wrong with their files is on stderr.
+fn read_cases(files: Vec<PathBuf>, rules: &RuleSet) -> Result<Vec<cases::Case>, Exit> {
+    let files = RuleSources::Paths(files).read().map_err(|error| {
+        report(&error);
+        Exit::Bad
+    })?;
+    let mut all = Vec::new();
+    let mut broken = false;
+    for file in &files {
+        let problems = match cases::parse(file) {
+            Ok(cases) => {
+                let unknown = cases::check_names(file, &cases, rules);
+                all.extend(cases);
+                unknown
+            }
+            Err(problems) => problems,
+        };
+        problems.iter().for_each(report);
+        broken |= !problems.is_empty();
+    }
+    if broken { Err(Exit::Bad) } else { Ok(all) }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Address of `/metrics`, `/livez` and `/readyz`.
     pub listen: SocketAddr,
+    /// Resolve the host names that rules compare addresses with.
+    pub resolve_names: bool,
     /// `None`: the machine's own host name.
     pub hostname: Option<String>,
     /// `None`: the host name.
@@ -114,6 +116,7 @@ impl Default for Config {
             },
             log: LogConfig { level: "info".into(), format: Format::Text },
             listen: SocketAddr::from(([127, 0, 0, 1], 9752)),
+            resolve_names: true,
             hostname: None,
             node: None,
             cluster: String::new(),
@@ -178,6 +181,7 @@ impl Config {
             log_level,
             log_format,
             listen,
+            resolve_names,
             hostname,
             node,
             cluster,
@@ -230,6 +234,7 @@ impl Config {
             listen: errors.parsed(listen, default.listen, |text| {
                 text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
             }),
+            resolve_names: flag(resolve_names, default.resolve_names),
             hostname: text(hostname),
             node: text(node),
             cluster: text(cluster).unwrap_or(default.cluster),

@@ -24,6 +24,7 @@ pub(super) struct RawConfig {
     pub log_level: Option<Spanned<String>>,
     pub log_format: Option<Spanned<String>>,
     pub listen: Option<Spanned<String>>,
+    pub resolve_names: Option<Spanned<bool>>,
     pub hostname: Option<Spanned<String>>,
     pub node: Option<Spanned<String>>,
     pub cluster: Option<Spanned<String>>,
@@ -70,6 +71,7 @@ impl RawConfig {
         raw.log_level = root.string("log_level", errors);
         raw.log_format = root.string("log_format", errors);
         raw.listen = root.string("listen", errors);
+        raw.resolve_names = root.bool("resolve_names", errors);
         raw.hostname = root.string("hostname", errors);
         raw.node = root.string("node", errors);
         raw.cluster = root.string("cluster", errors);

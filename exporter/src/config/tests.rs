@@ -35,6 +35,7 @@ time_format_iso_8601: true
 log_level: notice
 log_format: json
 listen: \"[::1]:1\"
+resolve_names: false
 hostname: h
 node: ${NODE_NAME}
 cluster: c
@@ -69,6 +70,7 @@ rate_limit:
         },
         log: LogConfig { level: "info".into(), format: Format::Json },
         listen: "[::1]:1".parse().unwrap(),
+        resolve_names: false,
         hostname: Some("h".into()),
         node: Some("node-7".into()),
         cluster: "c".into(),
@@ -179,6 +181,7 @@ fn the_page_lists_every_key_with_its_default() {
         log_level,
         log_format,
         listen,
+        resolve_names,
         hostname,
         node,
         cluster,
@@ -192,6 +195,7 @@ fn the_page_lists_every_key_with_its_default() {
     } = RawConfig::parse(&block, &env, &mut errors);
     let texts = [rule_matching, priority, log_level, log_format, listen, hostname, node, cluster];
     let flags = [
+        resolve_names,
         watch_config_files,
         json_output,
         json_include_output_property,
