@@ -165,7 +165,7 @@ pub(super) enum OperatorKind {
 
 words! {
     /// After a string operator: how it applies to a list of values.
-    Modifier { OneOf = "oneof", AnyOf = "anyof", AllOf = "allof" }
+    Modifier { One = "oneof", Any = "anyof", All = "allof" }
 }
 
 words! {

@@ -142,7 +142,7 @@ impl Checker<'_> {
         let tests: Checked<Vec<Test>> =
             literals.iter().map(|literal| self.test(check, ty, literal)).collect();
         let tests = tests?;
-        if modifier == Modifier::OneOf || tests.is_empty() {
+        if modifier == Modifier::One || tests.is_empty() {
             let test = Test::OneOf(tests.into());
             return Ok(self.exprs.add_check(Check { term, ty, test }));
         }
@@ -152,7 +152,7 @@ impl Checker<'_> {
             .collect();
         Ok(match (checks.as_slice(), modifier) {
             ([only], _) => *only,
-            (_, Modifier::AllOf) => self.exprs.add(Expr::And(checks.into())),
+            (_, Modifier::All) => self.exprs.add(Expr::And(checks.into())),
             _ => self.exprs.add(Expr::Or(checks.into())),
         })
     }
@@ -390,10 +390,8 @@ impl Checker<'_> {
             self.report(problem, false)
         })?;
         let mut terms: Box<[Term]> = args.into_iter().map(|(term, _)| term).collect();
-        if call.function == Function::Val {
-            if let Some(term) = terms.first_mut() {
-                return Ok((std::mem::replace(term, Term::List(Box::default())), ty));
-            }
+        if let (Function::Val, Some(term)) = (call.function, terms.first_mut()) {
+            return Ok((std::mem::replace(term, Term::List(Box::default())), ty));
         }
         let option = call.selector.as_ref().and_then(|selector| selector.as_bytes().first());
         let term = match option {

@@ -6,8 +6,8 @@
 use super::{
     ast::{Modifier, Operator, OperatorKind, quoted},
     diagnostic::{Code, Problem},
-    item::Reader,
     lexer::is_bare,
+    reader::Reader,
     text::{Place, Text},
     yaml::{Kind, Node},
 };

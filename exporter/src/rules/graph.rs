@@ -152,10 +152,10 @@ impl<'a> Graph<'a> {
             Test::OneOf(tests) if tests.is_empty() => return Some(false),
             Test::Pmatch(paths) if paths.is_empty() => return Some(false),
             // The idiom of Falco's rules for "never": events are numbered from 1.
-            Test::In(ValueSet::Numbers(set)) if set.iter().eq([&Number::Int(0)]) => {
-                if self.is_field(&check.term, "evt.num") {
-                    return Some(false);
-                }
+            Test::In(ValueSet::Numbers(set))
+                if set.iter().eq([&Number::Int(0)]) && self.is_field(&check.term, "evt.num") =>
+            {
+                return Some(false);
             }
             Test::Term(..) => return None,
             _ => {}
@@ -313,6 +313,10 @@ pub(super) fn is_scan(test: &Test) -> bool {
 }
 
 /// One test for several: sets become one set.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "equality and hash of a regular expression are those of its pattern"
+)]
 fn any(tests: Vec<Test>) -> Test {
     let mut sets: Option<ValueSet> = None;
     let mut others: Vec<Test> = Vec::new();

@@ -62,6 +62,18 @@ impl<'a> Lists<'a> {
             });
             if let Some(inner) = inner {
                 self.used.insert(inner);
+                match self.texts.get(inner) {
+                    Some(Some(items)) if text.len() + items.len() <= MAX_CONDITION => {
+                        if !(text.is_empty() || items.is_empty()) {
+                            text.push_generated(", ", item.place(0));
+                        }
+                        text.push_text(items);
+                        continue;
+                    }
+                    Some(_) => return false,
+                    // Not expanded yet: defined before, but changed later.
+                    None => {}
+                }
                 if *steps > MAX_STEPS || !self.expand(inner, level + 1, steps, text) {
                     return false;
                 }

@@ -25,6 +25,7 @@ mod options;
 mod parser;
 mod priority;
 mod program;
+mod reader;
 mod regexp;
 mod render;
 mod semantics;

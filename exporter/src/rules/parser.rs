@@ -281,10 +281,10 @@ impl Parser<'_> {
         // A longer sign before its prefix.
         let signs = ["<=", "<", ">=", ">", "==", "=", "!="];
         for sign in signs {
-            if self.lexer.take(sign) {
-                if let Some(operator) = Operator::from_word(sign) {
-                    return Ok(operator);
-                }
+            if self.lexer.take(sign)
+                && let Some(operator) = Operator::from_word(sign)
+            {
+                return Ok(operator);
             }
         }
         let words =
@@ -327,10 +327,10 @@ impl Parser<'_> {
         let start = self.lexer.at;
         let call = self.lexer.call_name();
         self.lexer.at = start;
-        if call.is_some_and(|name| Function::ALL.iter().any(|function| function.word() == name)) {
-            if let Some(operand) = self.operand(0)? {
-                return Ok(Right::Operand(operand));
-            }
+        if call.is_some_and(|name| Function::ALL.iter().any(|function| function.word() == name))
+            && let Some(operand) = self.operand(0)?
+        {
+            return Ok(Right::Operand(operand));
         }
         literal(self)
     }

@@ -59,7 +59,7 @@ enum Step {
 enum Group {
     Values {
         term: Term,
-        tester: Tester,
+        tester: Box<Tester>,
     },
     /// One comparison of two terms.
     Pair {
@@ -184,7 +184,7 @@ fn group(checks: &[CheckId], exprs: &Expressions) -> (Vec<Group>, Vec<u32>) {
             continue;
         }
         let at = *known.entry((&check.term, is_scan(&check.test))).or_insert_with(|| {
-            groups.push(Group::Values { term: check.term.clone(), tester: Tester::default() });
+            groups.push(Group::Values { term: check.term.clone(), tester: Box::default() });
             groups.len() - 1
         });
         groups_of.push(at as u32);
@@ -220,18 +220,15 @@ impl<S: Subject> Run<'_, S> {
 
     fn and(&mut self, node: usize, start: u32, end: u32, shared: bool) -> bool {
         let generation = self.scratch.generation;
-        if shared {
-            if let Some(memory) = self.scratch.nodes.get(node).filter(|memory| **memory >> 1 == generation) {
-                return memory & 1 == 1;
-            }
+        let memory = self.scratch.nodes.get(node).filter(|memory| shared && **memory >> 1 == generation);
+        if let Some(memory) = memory {
+            return memory & 1 == 1;
         }
         let program = self.program;
         let edges = program.edges.get(start as usize..end as usize).unwrap_or_default();
         let result = edges.iter().all(|edge| self.edge(*edge));
-        if shared {
-            if let Some(memory) = self.scratch.nodes.get_mut(node) {
-                *memory = generation << 1 | u32::from(result);
-            }
+        if let Some(memory) = self.scratch.nodes.get_mut(node).filter(|_| shared) {
+            *memory = generation << 1 | u32::from(result);
         }
         result
     }
@@ -265,12 +262,8 @@ impl<S: Subject> Run<'_, S> {
                     tester.test(&value, &mut hit);
                 }
             }
-            Some(Group::Pair { check, number }) => {
-                if check.holds(self.subject) {
-                    hit(*number);
-                }
-            }
-            None => {}
+            Some(Group::Pair { check, number }) if check.holds(self.subject) => hit(*number),
+            Some(Group::Pair { .. }) | None => {}
         }
     }
 }

@@ -314,10 +314,9 @@ impl Regexes {
         match &self.set {
             // Asking whether any matches allocates nothing; which ones do is asked only then.
             Some(set) => {
-                if set.is_match(text) {
-                    for at in set.matches(text) {
-                        self.regexes.get(at).into_iter().for_each(|(_, number)| hit(*number));
-                    }
+                let matches = set.is_match(text).then(|| set.matches(text));
+                for at in matches.iter().flatten() {
+                    self.regexes.get(at).into_iter().for_each(|(_, number)| hit(*number));
                 }
             }
             None => {

@@ -76,7 +76,10 @@ impl Text {
     }
 
     pub fn push_text(&mut self, other: &Text) {
-        self.push_range(other, 0..other.len());
+        let shift = self.string.len();
+        let moved = other.segments.iter().map(|segment| Segment { start: segment.start + shift, ..*segment });
+        self.segments.extend(moved);
+        self.string.push_str(&other.string);
     }
 
     /// Where the character at this byte offset stands; the end of the text stands after its last

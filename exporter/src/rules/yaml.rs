@@ -3,7 +3,7 @@
 //! Built from the parser's events rather than with a loader, because a rules file is outside input: the
 //! depth and the number of nodes are bounded here, aliases included.
 
-use std::{borrow::Cow, collections::HashMap, rc::Rc};
+use std::{borrow::Cow, cell::Cell, collections::HashMap, rc::Rc};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
@@ -255,6 +255,8 @@ struct Lines<'a> {
     starts: Vec<usize>,
     /// By line: blanks that are not in the file.
     padded: &'a HashMap<u32, u32>,
+    /// The last position that was looked up, as line, column and offset: the next one is usually near.
+    last: Cell<(usize, usize, usize)>,
 }
 
 /// A position in the source while a scalar is aligned with it.
@@ -268,7 +270,7 @@ struct Cursor {
 impl<'a> Lines<'a> {
     fn new(file: u32, source: &'a str, padded: &'a HashMap<u32, u32>) -> Lines<'a> {
         let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', source.as_bytes()).map(|at| at + 1));
-        Lines { file, source, starts: starts.collect(), padded }
+        Lines { file, source, starts: starts.collect(), padded, last: Cell::default() }
     }
 
     fn place(&self, span: Span) -> Place {
@@ -285,11 +287,18 @@ impl<'a> Lines<'a> {
     }
 
     fn cursor(&self, span: Span) -> Cursor {
-        let line = span.start.line().max(1);
-        let start = self.starts.get(line - 1).copied().unwrap_or(self.source.len());
+        let (line, column) = (span.start.line().max(1), span.start.col());
+        let (last_line, last_column, last_offset) = self.last.get();
+        let (from, start) = if line == last_line && column >= last_column {
+            (last_column, last_offset)
+        } else {
+            (0, self.starts.get(line - 1).copied().unwrap_or(self.source.len()))
+        };
         let rest = self.source.get(start..).unwrap_or_default();
-        let offset = rest.char_indices().nth(span.start.col()).map_or(rest.len(), |(at, _)| at);
-        Cursor { offset: start + offset, line: line as u32, column: span.start.col() as u32 + 1 }
+        let length = rest.char_indices().nth(column - from).map_or(rest.len(), |(at, _)| at);
+        let offset = start + length;
+        self.last.set((line, column, offset));
+        Cursor { offset, line: line as u32, column: column as u32 + 1 }
     }
 
     fn peek(&self, cursor: Cursor) -> Option<char> {
