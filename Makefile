@@ -30,8 +30,8 @@ check: rust ## formatting, lints with warnings denied, licences and sources of d
 bpf: ## rebuild the kernel object, exporter-ebpf/objects/
 	exporter-ebpf/build.sh
 
-bench: build ## what Yagura adds to system calls, and rule evaluation; prints ratios of one run (root)
-	$(CARGO) run --release --locked -p bench
+bench: build ## what Yagura adds to system calls, and rule evaluation, as ratios of one run (root); ARGS="--rules FILE"
+	$(CARGO) run --release --locked -p bench -- $(ARGS)
 
 docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs

@@ -1,0 +1,57 @@
+//! `make bench`: four loops bare and under Yagura, and rule evaluation over a recorded stream.
+//!
+//! Machines are noisy, so each round runs every loop bare and then under the detector, and what is
+//! printed are medians over the rounds. The detector is pinned to one CPU, the loops to the other.
+
+mod daemon;
+mod loops;
+mod report;
+mod rules;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measures what Yagura adds.
+#[derive(Parser, Debug)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Rounds of each loop, bare and under Yagura.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Rules to load (file or folder, repeatable); the embedded ones otherwise.
+    #[arg(long)]
+    rules: Vec<PathBuf>,
+    /// The `yagura` binary.
+    #[arg(long, default_value = "target/release/yagura")]
+    yagura: PathBuf,
+    /// Write the figures as JSON to this file too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// One timed loop in a process of its own; prints nanoseconds per iteration.
+    #[command(hide = true)]
+    Worker { name: loops::Loop, iterations: u64, cpu: usize },
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(Command::Worker { name, iterations, cpu }) = args.command {
+        println!("{}", loops::work(name, iterations, cpu)?);
+        return Ok(());
+    }
+    let measured = report::measure(&args.yagura, &args.rules, args.rounds)?;
+    print!("{measured}");
+    let evaluation = rules::measure(&args.yagura, &args.rules)?;
+    print!("{evaluation}");
+    if let Some(path) = args.json {
+        let figures = serde_json::json!({ "loops": measured.to_json(), "rules": evaluation.to_json() });
+        std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
+    }
+    Ok(())
+}
