@@ -52,13 +52,19 @@ macro_rules! load {
 }
 
 /// Loads a pointer member through a pointer whose type the verifier knows; the result has a known type too.
+/// Null if the kernel has no such member: what comes after the test for null is then never reached.
 macro_rules! load_ptr {
     ($base:expr, $name:ident) => {
         load_ptr!($base, $name, 0)
     };
-    ($base:expr, $name:ident, $extra:expr) => {
-        $crate::memory::load::<$crate::memory::Ptr>($base, fact!($name) + $extra)
-    };
+    ($base:expr, $name:ident, $extra:expr) => {{
+        let base = $base;
+        if has!($name) {
+            $crate::memory::load::<$crate::memory::Ptr>(base, fact!($name) + $extra)
+        } else {
+            core::ptr::null()
+        }
+    }};
 }
 
 /// Reads a member of a kernel object at an address that is a plain number to the verifier. Zero on a fault.
