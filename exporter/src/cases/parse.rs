@@ -34,8 +34,8 @@ pub fn parse(file: &SourceFile) -> Result<Vec<Case>, Vec<Diagnostic>> {
 struct Parser<'f> {
     file: &'f SourceFile,
     errors: Vec<Diagnostic>,
-    /// Subjects of the cases so far, for `like`.
-    like: HashMap<String, CaseSubject>,
+    /// Subjects of the cases so far, for `like`; `None` if the case is wrong, which has been said.
+    like: HashMap<String, Option<CaseSubject>>,
 }
 
 /// The keys of one case.
@@ -85,7 +85,6 @@ impl Parser<'_> {
         };
         let subject = self.subject(&keys);
         let expected = self.expected(&keys);
-        let subject = subject?;
         if self.like.insert(name.to_owned(), subject.clone()).is_some() {
             let at = keys.get("name").map_or(keys.at, |node| node.span.start);
             self.error(at, name.chars().count(), format!("another case is called '{name}' too"));
@@ -95,7 +94,7 @@ impl Parser<'_> {
             file: self.file.name.clone(),
             line: line(keys.at),
             column: column(keys.at),
-            subject,
+            subject: subject?,
             expected: expected?,
         })
     }
@@ -152,7 +151,7 @@ impl Parser<'_> {
     fn subject(&mut self, keys: &Keys<'_>) -> Option<CaseSubject> {
         let mut subject = match self.text(keys, "like") {
             Some(name) => match self.like.get(name) {
-                Some(subject) => subject.clone(),
+                Some(subject) => subject.clone()?,
                 None => {
                     let at = keys.get("like").map_or(keys.at, |node| node.span.start);
                     let near = nearest(name, self.like.keys().map(String::as_str)).map(str::to_owned);

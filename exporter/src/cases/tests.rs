@@ -60,6 +60,11 @@ fn every_error_is_reported_with_its_place() {
             "- name: a\n  like: b\n  rules: []\n- name: b\n  type: openat\n  rules: []\n",
             &[(2, 9, "no case before this one is called 'b'", None)],
         ),
+        // What is like a wrong case is not reported for it again.
+        (
+            "- name: a\n  type: opnat\n  rules: []\n- name: b\n  like: a\n  rules: []\n",
+            &[(2, 9, "unknown event type", Some("openat"))],
+        ),
         (
             "- name: a\n  type: openat\n  rules: []\n  fields:\n    proc.nmae: x\n    evt.type: open\n    \
              evt.arg.flag: x\n    proc.name[2]: x\n    fd.types: [x]\n",
