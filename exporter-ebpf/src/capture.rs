@@ -32,7 +32,7 @@ pub fn put_wanted(event: &Event) {
 #[inline(never)]
 pub fn put_ancestors(s: *mut Scratch, task: Ptr) {
     let parent = load_ptr!(task, OFF_TASK_REAL_PARENT);
-    // SAFETY: `s` is this CPU's scratch memory, here and below.
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         (*s).cursor = parent as u64;
         (*s).count = 0;
@@ -42,6 +42,7 @@ pub fn put_ancestors(s: *mut Scratch, task: Ptr) {
 }
 
 extern "C" fn ancestor(index: u64, context: *mut LoopContext) -> i64 {
+    // SAFETY: the loop's context, which holds this CPU's scratch memory.
     unsafe {
         let s = (*context).scratch;
         // The real parent is the thread that forked; process facts are its leader's.

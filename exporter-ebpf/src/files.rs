@@ -55,7 +55,7 @@ pub fn put_path_and_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
 /// file's first bytes.
 #[inline(never)]
 fn put_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
-    // SAFETY: `s` is this CPU's scratch memory, here and in the whole file.
+    // SAFETY: `s` is this CPU's scratch memory.
     let inode = unsafe {
         let inode = member!(u64, &raw const (*s).file, file, OFF_FILE_INODE);
         let i = &raw mut (*s).inode;
@@ -65,6 +65,7 @@ fn put_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
     };
     let flags =
         if names_memfd(s) { FILE_MEMFD } else { 0 } | overlay_layer(s, inode) | writable(s, task, inode);
+    // SAFETY: the section's own bytes, and this CPU's scratch memory.
     record::put_struct::<FileInfo>(s, SectionKind::File, |info| unsafe {
         let (f, i) = (&raw const (*s).file, &raw const (*s).inode);
         let (b, sb) = (&raw const (*s).sb, member!(u64, i, inode, OFF_INODE_SB));
@@ -89,6 +90,7 @@ fn put_info(s: *mut Scratch, task: Ptr, file: u64, fd: u32) {
 /// Whether the path that was just resolved is that of a memfd: `/memfd:` of a pseudo file.
 #[inline(always)]
 fn names_memfd(s: *mut Scratch) -> bool {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let start = mask::<{ PATH_END - 1 }>((*s).walk.start);
         let bytes = (&raw const (*s).path).cast::<u8>().add(start as usize);
@@ -100,6 +102,7 @@ fn names_memfd(s: *mut Scratch) -> bool {
 /// On which layer of an overlay file system the file is; 0 if it is on no overlay.
 #[inline(always)]
 fn overlay_layer(s: *mut Scratch, inode: u64) -> u32 {
+    // SAFETY: `s` is this CPU's scratch memory.
     let magic = unsafe {
         let sb = member!(u64, &raw const (*s).inode, inode, OFF_INODE_SB);
         member!(u64, &raw const (*s).sb, sb, OFF_SB_MAGIC)
@@ -115,6 +118,7 @@ fn overlay_layer(s: *mut Scratch, inode: u64) -> u32 {
 /// Whether the task may write to the file, by owner, group, mode and CAP_DAC_OVERRIDE.
 #[inline(always)]
 fn writable(s: *mut Scratch, task: Ptr, inode: u64) -> u32 {
+    // SAFETY: `s` is this CPU's scratch memory.
     let i = unsafe { &raw const (*s).inode };
     let mode = u32::from(member!(u16, i, inode, OFF_INODE_MODE));
     let uid = member!(u32, i, inode, OFF_INODE_UID);
@@ -135,6 +139,7 @@ fn writable(s: *mut Scratch, task: Ptr, inode: u64) -> u32 {
 
 #[inline(never)]
 fn in_groups(s: *mut Scratch, cred: u64, gid: u32) -> bool {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         (*s).cursor = probe!(u64, cred, OFF_CRED_GROUP_INFO);
         (*s).count = u64::from(probe!(u32, (*s).cursor, OFF_GROUP_INFO_NGROUPS));
@@ -145,6 +150,7 @@ fn in_groups(s: *mut Scratch, cred: u64, gid: u32) -> bool {
 }
 
 extern "C" fn group(index: u64, context: *mut path::LoopContext) -> i64 {
+    // SAFETY: the loop's context, which holds this CPU's scratch memory.
     unsafe {
         let s = (*context).scratch;
         if (*s).count <= index {

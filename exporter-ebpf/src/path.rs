@@ -50,7 +50,7 @@ pub fn begin(s: *mut Scratch, task: Ptr) {
         dentry = load!(u64, fs, OFF_FS_ROOT_DENTRY);
         mnt = load!(u64, fs, OFF_FS_ROOT_MNT);
     }
-    // SAFETY: `s` is this CPU's scratch memory, here and in the whole file.
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         (*s).walk.root_dentry = dentry;
         (*s).walk.root_vfsmnt = mnt;
@@ -60,6 +60,7 @@ pub fn begin(s: *mut Scratch, task: Ptr) {
 /// Continues the walk in this mount.
 #[inline(always)]
 fn enter_mount(s: *mut Scratch, vfsmnt: u64) {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let mount = vfsmnt.wrapping_sub(fact!(OFF_MOUNT_MNT) as u64);
         let chunk = &raw mut (*s).mount;
@@ -73,6 +74,7 @@ fn enter_mount(s: *mut Scratch, vfsmnt: u64) {
 /// False if there is no room.
 #[inline(always)]
 fn prepend(s: *mut Scratch, from: u64, len: u64) -> bool {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let len = mask::<NAME_MASK>(len);
         let start = (*s).walk.start;
@@ -97,6 +99,7 @@ fn has_short_names() -> bool {
 /// Puts the short name of the dentry that was fetched before what is there. A helper call less than [`prepend`].
 #[inline(always)]
 fn prepend_short(s: *mut Scratch, len: u64) -> bool {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let start = (*s).walk.start;
         if start < len {
@@ -122,6 +125,7 @@ fn prepend_short(s: *mut Scratch, len: u64) -> bool {
 
 #[inline(always)]
 pub fn prepend_byte(s: *mut Scratch, byte: u8) -> bool {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let start = (*s).walk.start;
         if start == 0 {
@@ -144,6 +148,7 @@ fn prepend_text<const N: usize>(s: *mut Scratch, text: [u8; N]) {
 
 /// One step: over a mount's root to its mount point, or over a name to the parent.
 extern "C" fn step(index: u64, context: *mut LoopContext) -> i64 {
+    // SAFETY: the loop's context, which holds this CPU's scratch memory.
     unsafe {
         let s = (*context).scratch;
         let dentry = (*s).walk.dentry;
@@ -191,6 +196,7 @@ extern "C" fn step(index: u64, context: *mut LoopContext) -> i64 {
 /// Finds the path of a file and leaves it in `s.path[walk.start..PATH_END]`, with `walk.flags`.
 #[inline(never)]
 pub fn resolve(s: *mut Scratch, vfsmnt: u64, dentry: u64) {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         (*s).walk.dentry = dentry;
         (*s).walk.start = PATH_END;
@@ -209,6 +215,7 @@ pub fn resolve(s: *mut Scratch, vfsmnt: u64, dentry: u64) {
 /// Files of pseudo file systems have no place in the tree; each has its `d_dname`, which is imitated here.
 #[inline(never)]
 fn name_pseudo(s: *mut Scratch, dentry: u64) {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let chunk = &raw const (*s).dentry;
         let len = u64::from(member!(u32, chunk, dentry, OFF_DENTRY_NAME_LEN));
@@ -273,6 +280,7 @@ fn prepend_namespace(s: *mut Scratch, inode: u64) {
 /// False if it is empty or there is no room.
 #[inline(always)]
 pub fn prepend_string(s: *mut Scratch, string: u64) -> bool {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let buffer = &raw mut (*s).name;
         let n = bpf::bpf_probe_read_kernel_str(buffer.cast(), NAME_MASK as u32 + 1, string as *const c_void);
@@ -289,6 +297,7 @@ pub fn prepend_component(s: *mut Scratch, string: u64) -> bool {
 /// Appends the path that [`resolve`] left as a section.
 #[inline(never)]
 pub fn put(s: *mut Scratch, kind: u32) {
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let start = mask::<{ 2 * PATH_END - 1 }>((*s).walk.start);
         if start >= PATH_END {
@@ -315,6 +324,7 @@ pub fn put_file(s: *mut Scratch, kind: u32, file: u64) {
     if file == 0 {
         return;
     }
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let chunk = &raw mut (*s).file;
         fetch(chunk, file);

@@ -68,6 +68,7 @@ pub fn sched_exec(ctx: BtfTracePointContext) -> i32 {
         let argv_len = load!(u64, mm, OFF_MM_ARG_END).wrapping_sub(argv);
         let envp = load!(u64, mm, OFF_MM_ENV_START);
         let envp_len = load!(u64, mm, OFF_MM_ENV_END).wrapping_sub(envp);
+        // SAFETY: the section's own bytes, and this CPU's scratch memory.
         record::put_struct::<ExecInfo>(s, SectionKind::Exec, |exec| unsafe {
             (*exec).argc = load!(u32, bprm, OFF_BPRM_ARGC);
             (*exec).envc = load!(u32, bprm, OFF_BPRM_ENVC);
@@ -117,7 +118,7 @@ fn put_strings(s: *mut Scratch, kind: u32, array: u64) {
     if array == 0 {
         return;
     }
-    // SAFETY: `s` is this CPU's scratch memory, here and below.
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         (*s).cursor = array;
         (*s).bytes = 0;
@@ -134,6 +135,7 @@ fn put_strings(s: *mut Scratch, kind: u32, array: u64) {
 }
 
 extern "C" fn string(index: u64, context: *mut LoopContext) -> i64 {
+    // SAFETY: the loop's context, which holds this CPU's scratch memory.
     unsafe {
         let s = (*context).scratch;
         let at = (*s).cursor;
@@ -183,6 +185,7 @@ pub fn sched_fork(ctx: BtfTracePointContext) -> i32 {
     }
     let Some(event) = context::begin_process(event_type, regs, task, 0) else { return 0 };
     let pid = load_ptr!(child, OFF_TASK_THREAD_PID);
+    // SAFETY: the section's own bytes, and this CPU's scratch memory.
     record::put_struct::<ChildInfo>(event.s, SectionKind::Child, |info| unsafe {
         (*info).tid = load!(u32, child, OFF_TASK_PID);
         (*info).pid = child_pid;

@@ -93,12 +93,13 @@ pub fn put_user_string(s: *mut Scratch, kind: u32, from: u64) {
     let n = unsafe { bpf::bpf_probe_read_user_str(to.cast(), MAX_PATH as u32 + 1, from as *const c_void) };
     if n <= 0 {
         fault(s);
-        // SAFETY: `s` is this CPU's scratch memory, here and below.
+        // SAFETY: `s` is this CPU's scratch memory.
         unsafe { (*s).first_byte = 256 };
         return;
     }
     // A string that fills the buffer was cut. (The kernel refuses a path longer than PATH_MAX.)
     let flags = if n > MAX_PATH as i64 { u32::from(SECTION_TRUNCATED) } else { 0 };
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe { (*s).first_byte = if n == 1 { 256 } else { u64::from(*to) } };
     finish(s, kind, flags, n as u64 - 1);
 }

@@ -37,12 +37,13 @@ pub fn put_if_socket(s: *mut Scratch, file: u64, fd: u32, flags: u32) -> bool {
     if sk == 0 {
         return false;
     }
-    // SAFETY: `s` is this CPU's scratch memory, here and below.
+    // SAFETY: `s` is this CPU's scratch memory.
     unsafe { fetch(&raw mut (*s).sock, sk) };
     let chunk = unsafe { &raw const (*s).sock };
     let family = member!(u16, chunk, sk, OFF_SOCK_FAMILY);
     let peer = if family == AF_UNIX { probe!(u64, sk, OFF_UNIX_PEER) } else { 0 };
 
+    // SAFETY: the section's own bytes, and this CPU's scratch memory.
     record::put_struct::<SocketInfo>(s, SectionKind::Socket, |info| unsafe {
         let chunk = &raw const (*s).sock;
         let state = member!(u8, chunk, sk, OFF_SOCK_STATE);
