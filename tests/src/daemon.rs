@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, Once},
+    sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,24 +15,9 @@ use tempfile::TempDir;
 
 use crate::DEADLINE;
 
-/// The binary, built first if it is not fresh: cargo builds a package's own programs before its tests, but
-/// not those of others.
+/// The daemon's program, which cargo builds before the tests of this package.
 pub fn binary() -> PathBuf {
-    static BUILT: Once = Once::new();
-    let path = crate::build_dir().join("yagura");
-    BUILT.call_once(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command
-            .current_dir(crate::repository())
-            .args(["build", "--quiet", "-p", "exporter", "--bin", "yagura"]);
-        if path.parent().is_some_and(|dir| dir.ends_with("release")) {
-            command.arg("--release");
-        }
-        let status = command.status().expect("cargo runs");
-        assert!(status.success(), "yagura does not build");
-    });
-    path
+    crate::build_dir().join("yagura-under-test")
 }
 
 /// Lines that a thread collects from a pipe.
@@ -112,7 +97,7 @@ impl Daemon {
     /// Starts it and waits for its `ready` line.
     pub fn start(options: &Options<'_>) -> Daemon {
         let daemon = Daemon::launch(options);
-        if daemon.stderr.wait(|line| line.contains("ready")).is_none() {
+        if daemon.stderr.wait(|line| line.contains("ready") && address_in(line).is_some()).is_none() {
             panic!("no ready line:\n{}", daemon.stderr.all().join("\n"));
         }
         daemon
