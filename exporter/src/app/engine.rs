@@ -3,6 +3,7 @@
 //! Synchronous and free of I/O, logging and waiting. Everything it touches was prepared beforehand.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -164,6 +165,15 @@ impl Engine {
         std::mem::replace(&mut self.active, active)
     }
 
+    /// As [`Engine::handle`], but a panic costs this record only: nobody may end the detector by an event that
+    /// meets a defect. The panic is on stderr, the event is counted as lost.
+    pub fn handle_guarded(&mut self, record: &[u8], emit: &mut impl FnMut(Detection) -> bool) {
+        // What a panic leaves behind is safe to use: at worst a process is described incompletely.
+        if catch_unwind(AssertUnwindSafe(|| self.handle(record, emit))).is_err() {
+            self.counters.panicked();
+        }
+    }
+
     /// Takes one record of the ring; `emit` takes a detection or refuses it because it has no room.
     pub fn handle(&mut self, record: &[u8], emit: &mut impl FnMut(Detection) -> bool) {
         let Engine { enricher, scratch, active, limit, counters, time, problem, boot_time_ns: _ } = self;
@@ -194,8 +204,9 @@ impl Engine {
                 counters.queue_full.add(1);
             }
         });
-        if matched { &counters.matched } else { &counters.unmatched }.add(1);
         enricher.settle(&event);
+        // Last, so that an event has an outcome or is found to have none.
+        if matched { &counters.matched } else { &counters.unmatched }.add(1);
     }
 
     /// Publishes the process table's sizes.

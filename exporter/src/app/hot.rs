@@ -141,7 +141,7 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
             if let Some(tap) = &mut tap {
                 counters.record_behind.add(tap.record(record));
             }
-            engine.handle(record, &mut |detection| queue.try_send(detection).is_ok());
+            engine.handle_guarded(record, &mut |detection| queue.try_send(detection).is_ok());
         });
         let now = Instant::now();
         if now.duration_since(housekeeping) >= HOUSEKEEPING {

@@ -70,6 +70,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         (vec!["kernel", "scratch_busy"], kernel.sum(|c| c.lost_scratch_busy)),
         (vec!["kernel", "tail_call_failed"], kernel.tail_call_failed),
         (vec!["decode", "invalid"], invalid),
+        (vec!["match", "panicked"], engine.panicked.get()),
         (vec!["queue", "full"], queue_full),
         (vec!["stdout", "write_error"], write_error),
         (vec!["recording", "behind"], engine.record_behind.get()),
@@ -104,7 +105,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         counter(
             "yagura_lost_total",
             &["stage", "reason"],
-            "Lost: events at stages kernel and decode, detections at stages queue and stdout, \
+            "Lost: events at stages kernel, decode and match, detections at stages queue and stdout, \
              records of a recording at stage recording.",
             lost,
         ),

@@ -30,6 +30,8 @@ pub struct EngineCounters {
     received: [Tally; EVENT_TYPE_SLOTS as usize],
     /// Records that could not be decoded: lost.
     pub invalid: Tally,
+    /// Events whose handling ended in a panic: lost.
+    pub panicked: Tally,
     /// Events that at least one rule matched.
     pub matched: Tally,
     /// Events that no rule matched.
@@ -67,6 +69,7 @@ impl Default for EngineCounters {
         EngineCounters {
             received: std::array::from_fn(|_| Tally::default()),
             invalid: Tally::default(),
+            panicked: Tally::default(),
             matched: Tally::default(),
             unmatched: Tally::default(),
             detections: Tally::default(),
@@ -84,6 +87,15 @@ impl EngineCounters {
         if let Some(tally) = self.received.get(usize::from(event_type.id())) {
             tally.add(1);
         }
+    }
+
+    /// Counts the event that was being handled when a panic came.
+    pub fn panicked(&self) {
+        let received: u64 = self.received.iter().map(Tally::get).sum();
+        let without_outcome =
+            received.saturating_sub(self.matched.get() + self.unmatched.get() + self.panicked.get());
+        // One that was not even decoded has not been received.
+        if without_outcome > 0 { &self.panicked } else { &self.invalid }.add(1);
     }
 
     pub fn received(&self, event_type: EventType) -> u64 {

@@ -81,6 +81,7 @@ pub struct LostBy {
     pub scratch_busy: u64,
     pub tail_call_failed: u64,
     pub invalid: u64,
+    pub panicked: u64,
     /// Left in the ring when the daemon ended.
     pub undrained: u64,
 }
@@ -96,9 +97,10 @@ impl Ledger {
             scratch_busy: kernel.sum(|c| c.lost_scratch_busy),
             tail_call_failed: kernel.tail_call_failed,
             invalid: engine.invalid.get(),
+            panicked: engine.panicked.get(),
             undrained: kernel.submitted().saturating_sub(engine.records()),
         };
-        let LostBy { ring_full, scratch_busy, tail_call_failed, invalid, undrained } = lost_by;
+        let LostBy { ring_full, scratch_busy, tail_call_failed, invalid, panicked, undrained } = lost_by;
         let (detections, suppressed) = (engine.detections.get(), engine.suppressed.get());
         let delivered = self.stdout.delivered.get();
         Balance {
@@ -106,7 +108,7 @@ impl Ledger {
             filtered: kernel.sum(|c| c.filtered),
             matched,
             unmatched,
-            lost: ring_full + scratch_busy + tail_call_failed + invalid + undrained,
+            lost: ring_full + scratch_busy + tail_call_failed + invalid + panicked + undrained,
             lost_by,
             detections,
             delivered,

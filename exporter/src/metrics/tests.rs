@@ -64,7 +64,7 @@ fn the_ledger_balances() {
     let balance = ledger.close();
     assert_eq!(
         balance.lost_by,
-        LostBy { ring_full: 3, scratch_busy: 2, tail_call_failed: 4, invalid: 1, undrained: 2 }
+        LostBy { ring_full: 3, scratch_busy: 2, tail_call_failed: 4, invalid: 1, panicked: 0, undrained: 2 }
     );
     assert_eq!(balance.seen, balance.filtered + balance.matched + balance.unmatched + balance.lost);
     assert_eq!((balance.seen, balance.lost), (104, 12));

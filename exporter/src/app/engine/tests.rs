@@ -134,3 +134,15 @@ fn other_rules_take_over_between_two_events_and_keep_the_limits() {
     assert!(fixture.handle(&open("/etc/shadow")).is_empty());
     assert_eq!(&*fixture.handle(&open("/etc/passwd"))[0].rule, "New");
 }
+
+#[test]
+fn a_panic_costs_one_event() {
+    let mut fixture = fixture(RuleMatching::First, unlimited());
+    // Stands for a defect anywhere below.
+    fixture.engine.handle_guarded(&open("/etc/shadow"), &mut |_| panic!("a defect, as the test wants it"));
+    fixture.engine.handle_guarded(&open("/etc/shadow"), &mut |_| true);
+    fixture.engine.handle_guarded(&open("/tmp/x"), &mut |_| true);
+    let c = &fixture.counters;
+    assert_eq!((c.panicked.get(), c.matched.get(), c.unmatched.get(), c.invalid.get()), (1, 1, 1, 0));
+    assert_eq!(c.records(), 3);
+}
