@@ -13,7 +13,7 @@ use exporter_common::{
 };
 use zerocopy::FromBytes;
 
-use crate::event::{Event, Section, Sections};
+use crate::event::{Event, Sections};
 
 /// Why bytes are not a record. Offsets are from the start of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,31 +48,46 @@ impl DecodeError {
 }
 
 /// Decodes one record. Sections of a kind this version does not know are skipped.
+#[inline]
 pub fn decode(bytes: &[u8]) -> Result<Event<'_>, DecodeError> {
-    let Ok((header, _)) = Header::read_from_prefix(bytes) else {
-        return Err(DecodeError::NoHeader { have: bytes.len() });
+    let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
+        return decode_unaligned(bytes);
     };
+    decode_with(header, bytes)
+}
+
+/// The ring buffer aligns records; a recording need not.
+#[cold]
+fn decode_unaligned(bytes: &[u8]) -> Result<Event<'_>, DecodeError> {
+    match Header::read_from_prefix(bytes) {
+        Ok((header, _)) => decode_with(&header, bytes),
+        Err(_) => Err(DecodeError::NoHeader { have: bytes.len() }),
+    }
+}
+
+fn decode_with<'a>(header: &Header, bytes: &'a [u8]) -> Result<Event<'a>, DecodeError> {
     if header.len as usize != bytes.len() || !bytes.len().is_multiple_of(8) || bytes.len() > MAX_RECORD {
         return Err(DecodeError::Length { len: header.len, have: bytes.len() });
     }
     let Some(event_type) = EventType::from_id(header.event_type) else {
         return Err(DecodeError::EventType(header.event_type));
     };
-    Ok(Event::new(header, event_type, sections(bytes)?))
+    let mut event = Event::new(*header, event_type, Sections::new(bytes));
+    read_sections(bytes, &mut event.sections)?;
+    Ok(event)
 }
 
-fn sections(bytes: &[u8]) -> Result<Sections<'_>, DecodeError> {
-    let mut sections = Sections::default();
+fn read_sections(bytes: &[u8], sections: &mut Sections<'_>) -> Result<(), DecodeError> {
     let mut at = size_of::<Header>();
     while at < bytes.len() {
         let beyond = DecodeError::SectionLength { at };
         let rest = bytes.get(at..).unwrap_or_default();
         let (header, rest) = SectionHeader::read_from_prefix(rest).map_err(|_| beyond)?;
         let len = header.len as usize;
-        let data = rest.get(..len).ok_or(beyond)?;
         let padded = len.next_multiple_of(8);
-        let padding = rest.get(len..padded).ok_or(beyond)?;
-        let next = at + size_of::<SectionHeader>() + padded;
+        let padding = rest.get(..padded).and_then(|data| data.get(len..)).ok_or(beyond)?;
+        let start = at + size_of::<SectionHeader>();
+        let next = start + padded;
         if padding.iter().any(|byte| *byte != 0) {
             return Err(DecodeError::Padding { at: next });
         }
@@ -80,13 +95,13 @@ fn sections(bytes: &[u8]) -> Result<Sections<'_>, DecodeError> {
             if !fits(kind, len) {
                 return Err(DecodeError::SectionSize { kind, at, len: header.len });
             }
-            if !sections.insert(kind, Section { flags: header.flags, data }) {
+            if !sections.insert(kind, header.flags, start, len) {
                 return Err(DecodeError::DuplicateSection { kind, at });
             }
         }
         at = next;
     }
-    Ok(sections)
+    Ok(())
 }
 
 /// Whether a section of this kind can have this length.

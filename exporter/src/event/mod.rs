@@ -37,26 +37,50 @@ impl Section<'_> {
 
 const KINDS: usize = SectionKind::ALL.len();
 
-/// The sections of a record, by kind.
-#[derive(Clone, Debug, Default)]
+/// Where a section's data is in its record. A record has at most 64 KiB, so 16 bits are enough.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    start: u16,
+    len: u16,
+    flags: u16,
+}
+
+/// The sections of a record, by kind: small, because it is made for every event.
+#[derive(Clone, Debug)]
 pub struct Sections<'a> {
-    by_kind: [Option<Section<'a>>; KINDS],
+    record: &'a [u8],
+    /// One bit for each kind that is there.
+    present: u32,
+    slots: [Slot; KINDS],
 }
 
 impl<'a> Sections<'a> {
-    /// False if there is one of this kind already.
-    pub(crate) fn insert(&mut self, kind: SectionKind, section: Section<'a>) -> bool {
-        match self.by_kind.get_mut(kind as usize - 1) {
-            Some(slot @ None) => {
-                *slot = Some(section);
-                true
-            }
-            _ => false,
-        }
+    pub(crate) fn new(record: &'a [u8]) -> Sections<'a> {
+        Sections { record, present: 0, slots: [Slot::default(); KINDS] }
+    }
+
+    /// Takes in `len` bytes at `start` of the record; false if there is a section of this kind already.
+    pub(crate) fn insert(&mut self, kind: SectionKind, flags: u16, start: usize, len: usize) -> bool {
+        let index = kind as usize - 1;
+        let (Some(slot), Ok(start), Ok(len)) =
+            (self.slots.get_mut(index), u16::try_from(start), u16::try_from(len))
+        else {
+            return false;
+        };
+        let new = self.present & 1 << index == 0;
+        self.present |= 1 << index;
+        *slot = Slot { start, len, flags };
+        new
     }
 
     fn get(&self, kind: SectionKind) -> Option<Section<'a>> {
-        self.by_kind.get(kind as usize - 1).copied().flatten()
+        let index = kind as usize - 1;
+        if self.present & 1 << index == 0 {
+            return None;
+        }
+        let Slot { start, len, flags } = *self.slots.get(index)?;
+        let start = usize::from(start);
+        Some(Section { flags, data: self.record.get(start..start + usize::from(len))? })
     }
 }
 
@@ -65,7 +89,7 @@ impl<'a> Sections<'a> {
 pub struct Event<'a> {
     pub header: Header,
     event_type: EventType,
-    sections: Sections<'a>,
+    pub(crate) sections: Sections<'a>,
 }
 
 impl<'a> Event<'a> {
