@@ -219,7 +219,7 @@ impl Enricher {
         }
         let foreign_mounts = self.host_mnt_ns != 0 && header.mnt_ns != 0 && header.mnt_ns != self.host_mnt_ns;
         let Some(process) = self.table.get_mut(header.pid, header.start_ns) else { return };
-        relatives |= process.ppid != header.ppid || process.parent_start_ns != header.parent_start_ns;
+        relatives |= process.ppid != header.ppid || !process.parent_start.is(header.parent_start_ns);
         process.refresh(header);
         process.used = self.number;
         process.foreign_mounts = foreign_mounts;
@@ -258,7 +258,7 @@ impl Enricher {
                 pid,
                 start: Start::Exact(start_ns),
                 ppid,
-                parent_start_ns,
+                parent_start: Start::Exact(parent_start_ns),
                 vpid: 0,
                 pgid: 0,
                 sid: 0,
@@ -307,7 +307,7 @@ impl Enricher {
             pid: child.pid,
             start: Start::Exact(child.start_ns),
             ppid: child.ppid,
-            parent_start_ns: child.parent_start_ns,
+            parent_start: Start::Exact(child.parent_start_ns),
             vpid: child.vpid,
             comm: header.comm,
             exited: false,

@@ -23,11 +23,14 @@ pub enum Start {
 }
 
 impl Start {
-    /// Whether a process that started then is this one.
-    pub fn is(self, start_ns: u64) -> bool {
-        match self {
-            Start::Exact(ns) => ns == start_ns,
-            Start::Ticks(ticks) => ticks == start_ns / TICK_NS,
+    /// Whether two starts are the same, as far as they are known.
+    pub fn is(self, other: impl Into<Start>) -> bool {
+        match (self, other.into()) {
+            (Start::Exact(ns), Start::Exact(other)) => ns == other,
+            (Start::Ticks(ticks), Start::Ticks(other)) => ticks == other,
+            (Start::Ticks(ticks), Start::Exact(ns)) | (Start::Exact(ns), Start::Ticks(ticks)) => {
+                ticks == ns / TICK_NS
+            }
         }
     }
 
@@ -37,6 +40,13 @@ impl Start {
             Start::Exact(ns) => ns,
             Start::Ticks(ticks) => ticks.saturating_mul(TICK_NS),
         }
+    }
+}
+
+/// What an event says is exact.
+impl From<u64> for Start {
+    fn from(ns: u64) -> Start {
+        Start::Exact(ns)
     }
 }
 
@@ -234,7 +244,7 @@ pub struct Process {
     pub pid: u32,
     pub start: Start,
     pub ppid: u32,
-    pub parent_start_ns: u64,
+    pub parent_start: Start,
     pub vpid: u32,
     pub pgid: u32,
     pub sid: u32,
@@ -257,7 +267,7 @@ impl Process {
             pid: header.pid,
             start: Start::Exact(header.start_ns),
             ppid: 0,
-            parent_start_ns: 0,
+            parent_start: Start::Exact(0),
             vpid: 0,
             pgid: 0,
             sid: 0,
@@ -277,7 +287,7 @@ impl Process {
     pub fn refresh(&mut self, header: &Header) {
         self.start = Start::Exact(header.start_ns);
         self.ppid = header.ppid;
-        self.parent_start_ns = header.parent_start_ns;
+        self.parent_start = Start::Exact(header.parent_start_ns);
         self.vpid = header.vpid;
         self.pgid = header.pgid;
         self.sid = header.sid;
@@ -351,6 +361,8 @@ mod tests {
             (Start::Ticks(2), 2 * TICK_NS - 1, false),
         ] {
             assert_eq!(start.is(ns), is, "{start:?} {ns}");
+            assert_eq!(Start::Exact(ns).is(start), is, "{ns} {start:?}");
         }
+        assert!(Start::Ticks(2).is(Start::Ticks(2)) && !Start::Ticks(2).is(Start::Ticks(3)));
     }
 }

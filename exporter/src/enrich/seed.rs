@@ -94,7 +94,7 @@ impl Enricher {
             pid,
             start: Start::Ticks(stat.start_ticks),
             ppid: stat.ppid,
-            parent_start_ns: 0,
+            parent_start: Start::Exact(0),
             vpid: vpid(&dir).unwrap_or(pid),
             pgid: stat.pgid,
             sid: stat.sid,
@@ -109,7 +109,7 @@ impl Enricher {
         if let Some(parent) = read(&proc_root.join(stat.ppid.to_string()).join("stat"), 4096)
             .and_then(|text| Stat::parse(&text))
         {
-            process.parent_start_ns = Start::Ticks(parent.start_ticks).ns();
+            process.parent_start = Start::Ticks(parent.start_ticks);
         }
         let mnt_ns = namespace(&dir.join("ns/mnt"));
         process.foreign_mounts = self.host_mnt_ns != 0 && mnt_ns != 0 && mnt_ns != self.host_mnt_ns;
@@ -284,8 +284,39 @@ mod tests {
         let image = process.image.as_ref().unwrap();
         assert_eq!(image.exepath.as_deref(), std::env::current_exe().unwrap().to_str().map(str::as_bytes));
         assert!(image.env.is_some());
-        let parent = enricher.table.get(process.ppid, process.parent_start_ns).unwrap();
+        let parent = enricher.table.get(process.ppid, process.parent_start).unwrap();
         assert_eq!(parent.pid, std::os::unix::process::parent_id());
         assert!(process.cgroup.is_some());
+    }
+
+    /// A parent that an event made exact is still the parent of a child that only `/proc` told.
+    #[test]
+    fn ticks_and_nanoseconds_meet() {
+        use crate::{decode::decode, event::builder::RecordBuilder, fields::*};
+        let mut enricher = Enricher::new(super::super::EnrichOptions::default());
+        for (pid, ppid) in [(1, 0), (20, 1), (30, 20), (40, 30)] {
+            let header = RecordBuilder::new(exporter_common::event_type::EventType::Open).header;
+            let mut process = Process::from_header(&header);
+            (process.pid, process.ppid) = (pid, ppid);
+            (process.start, process.parent_start) = (Start::Ticks(pid.into()), Start::Ticks(ppid.into()));
+            process.comm = [0; 16];
+            process.comm[0] = b'a' + pid as u8 / 10;
+            enricher.table.insert(process);
+        }
+        let event = |pid: u32, ppid: u32| {
+            let start = |pid: u32| u64::from(pid) * super::super::process::TICK_NS + 5;
+            let record = RecordBuilder::new(exporter_common::event_type::EventType::Kill);
+            record.process(pid, start(pid)).parent(ppid, start(ppid)).comm("x").build()
+        };
+        let names = |enricher: &mut Enricher, bytes: &[u8]| {
+            let event = decode(bytes).unwrap();
+            let view = enricher.observe(&event);
+            let field = scheme().resolve(Source::Syscall, "proc.aname", None).unwrap();
+            let Some(Value::List(names)) = view.get(&field) else { panic!() };
+            names.iter().map(|name| matches!(name, Value::Str(s) if !s.is_empty())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&mut enricher, &event(20, 1)), [true]);
+        assert_eq!(names(&mut enricher, &event(40, 30)), [true; 3], "30, 20, 1");
+        assert_eq!(enricher.stats().incomplete, 0);
     }
 }

@@ -29,6 +29,9 @@ pub struct ProcessRecord {
     pub from_proc: bool,
     pub ppid: u32,
     pub parent_start_ns: u64,
+    /// `parent_start_ns` is exact to a tick only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parent_from_proc: bool,
     pub vpid: u32,
     pub pgid: u32,
     pub sid: u32,
@@ -87,15 +90,15 @@ impl Enricher {
                 self.cgroups.insert(&cgroup);
                 cgroup
             });
-            let start = match record.from_proc {
-                true => Start::Ticks(record.start_ns / TICK_NS),
-                false => Start::Exact(record.start_ns),
+            let start = |ns, from_proc| match from_proc {
+                true => Start::Ticks(ns / TICK_NS),
+                false => Start::Exact(ns),
             };
             self.table.insert(Process {
                 pid: record.pid,
-                start,
+                start: start(record.start_ns, record.from_proc),
                 ppid: record.ppid,
-                parent_start_ns: record.parent_start_ns,
+                parent_start: start(record.parent_start_ns, record.parent_from_proc),
                 vpid: record.vpid,
                 pgid: record.pgid,
                 sid: record.sid,
@@ -112,13 +115,14 @@ impl Enricher {
 }
 
 fn record(process: &Process) -> ProcessRecord {
-    let Process { pid, start, ppid, parent_start_ns, vpid, pgid, sid, tty, ref comm, .. } = *process;
+    let Process { pid, start, ppid, parent_start, vpid, pgid, sid, tty, ref comm, .. } = *process;
     ProcessRecord {
         pid,
         start_ns: start.ns(),
         from_proc: matches!(start, Start::Ticks(_)),
         ppid,
-        parent_start_ns,
+        parent_start_ns: parent_start.ns(),
+        parent_from_proc: matches!(parent_start, Start::Ticks(_)),
         vpid,
         pgid,
         sid,

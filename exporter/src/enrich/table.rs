@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
-use super::process::{Image, Meter, Process};
+use super::process::{Image, Meter, Process, Start};
 
 /// Bounds of the table.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,8 @@ impl Table {
     }
 
     /// The process with this id and start, if it is known.
-    pub fn get(&self, pid: u32, start_ns: u64) -> Option<&Process> {
-        self.by_pid(pid).filter(|process| process.start.is(start_ns))
+    pub fn get(&self, pid: u32, start: impl Into<Start>) -> Option<&Process> {
+        self.by_pid(pid).filter(|process| process.start.is(start))
     }
 
     /// The youngest process known by this id.
@@ -103,7 +103,7 @@ impl Table {
     pub fn insert(&mut self, process: Process) {
         if let Some(slot) = self.by_pid.get(&process.pid).copied() {
             if let Some(Some(before)) = self.slots.get(slot as usize) {
-                let same = before.start.is(process.start.ns());
+                let same = before.start.is(process.start);
                 self.stats.reused += u64::from(!same && !before.exited);
             }
             self.remove_slot(slot);
@@ -208,7 +208,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::process::Start, *};
+    use super::*;
     use crate::{
         enrich::process::{ExeFile, ImageLimits},
         event::builder::RecordBuilder,
@@ -258,7 +258,7 @@ mod tests {
         }
         assert_eq!(table.stats().bytes, one);
         for pid in 2..50 {
-            if table.get(pid, pid.into()).is_none() {
+            if table.get(pid, u64::from(pid)).is_none() {
                 table.insert(process(pid, pid.into()));
             }
             table.set_image(pid, pid.into(), image(1000));

@@ -8,7 +8,7 @@ use exporter_common::{event_type::EventType, record::SOCKET_SERVER};
 use super::{
     Clock, HostNames,
     cgroup::SHORT_ID,
-    process::{Image, Process},
+    process::{Image, Process, Start},
     sockets::SocketUse,
     table::Table,
     users::UserDb,
@@ -59,14 +59,14 @@ impl<'e> View<'e> {
 
     /// Ids and starts of the ancestors, parent first: the kernel's own list if the event has it, else the
     /// parents as the table knows them.
-    pub fn ancestor_ids(&self) -> impl Iterator<Item = (u32, u64)> + use<'e> {
+    pub fn ancestor_ids(&self) -> impl Iterator<Item = (u32, Start)> + use<'e> {
         let header = &self.event.header;
-        let listed = self.event.ancestors().map(|ancestor| (ancestor.pid, ancestor.start_ns));
+        let listed = self.event.ancestors().map(|ancestor| (ancestor.pid, Start::Exact(ancestor.start_ns)));
         let table = self.table;
-        let first = Some((header.ppid, header.parent_start_ns));
-        let walk = std::iter::successors(first, move |(pid, start_ns)| {
-            let process = table.get(*pid, *start_ns)?;
-            Some((process.ppid, process.parent_start_ns))
+        let first = Some((header.ppid, Start::Exact(header.parent_start_ns)));
+        let walk = std::iter::successors(first, move |(pid, start)| {
+            let process = table.get(*pid, *start)?;
+            Some((process.ppid, process.parent_start))
         });
         let has_list = self.event.ancestors().next().is_some();
         listed.chain(walk.take(if has_list { 0 } else { MAX_DEPTH })).take_while(|(pid, _)| *pid != 0)
@@ -75,14 +75,14 @@ impl<'e> View<'e> {
     /// The ancestor at a depth: 0 is the process itself, 1 its parent.
     pub fn ancestor(&self, depth: usize) -> Option<&'e Process> {
         let Some(above) = depth.checked_sub(1) else { return self.process };
-        let (pid, start_ns) = self.ancestor_ids().nth(above)?;
-        self.table.get(pid, start_ns)
+        let (pid, start) = self.ancestor_ids().nth(above)?;
+        self.table.get(pid, start)
     }
 
     /// All ancestors that the table knows, parent first.
     pub fn ancestors(&self) -> impl Iterator<Item = &'e Process> {
         let table = self.table;
-        self.ancestor_ids().filter_map(move |(pid, start_ns)| table.get(pid, start_ns))
+        self.ancestor_ids().filter_map(move |(pid, start)| table.get(pid, start))
     }
 
     /// The leader of the session; if it is gone, the highest ancestor in the same session, as in Falco.

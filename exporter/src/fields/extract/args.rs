@@ -291,7 +291,8 @@ impl<'e> View<'e> {
         let Some((kind, name)) = described.then(kind).flatten() else {
             return Rendered::text(fd.to_string());
         };
-        let mut resolved = vec![b'<', kind.typechar()];
+        let mut resolved = b"<".to_vec();
+        resolved.extend_from_slice(kind.typechar());
         resolved.extend(self.l4proto().filter(|_| kind.is_ip()).and_then(|proto| proto.bytes().next()));
         resolved.push(b'>');
         resolved.extend_from_slice(&name);

@@ -68,27 +68,27 @@ impl FdKind {
         }
     }
 
-    pub(super) fn typechar(self) -> u8 {
+    pub(super) fn typechar(self) -> &'static [u8; 1] {
         match self {
-            FdKind::File => b'f',
-            FdKind::Directory => b'd',
-            FdKind::Ipv4 => b'4',
-            FdKind::Ipv6 => b'6',
-            FdKind::Ipv4Server => b'2',
-            FdKind::Ipv6Server => b'3',
-            FdKind::Unix | FdKind::UserFault => b'u',
-            FdKind::Pipe => b'p',
-            FdKind::Event => b'e',
-            FdKind::Signal => b's',
-            FdKind::EventPoll => b'l',
-            FdKind::Inotify => b'i',
-            FdKind::Timer => b't',
-            FdKind::Netlink => b'n',
-            FdKind::Bpf => b'b',
-            FdKind::IoUring => b'r',
-            FdKind::Memfd => b'm',
-            FdKind::PidFd => b'P',
-            FdKind::Unknown => b'o',
+            FdKind::File => b"f",
+            FdKind::Directory => b"d",
+            FdKind::Ipv4 => b"4",
+            FdKind::Ipv6 => b"6",
+            FdKind::Ipv4Server => b"2",
+            FdKind::Ipv6Server => b"3",
+            FdKind::Unix | FdKind::UserFault => b"u",
+            FdKind::Pipe => b"p",
+            FdKind::Event => b"e",
+            FdKind::Signal => b"s",
+            FdKind::EventPoll => b"l",
+            FdKind::Inotify => b"i",
+            FdKind::Timer => b"t",
+            FdKind::Netlink => b"n",
+            FdKind::Bpf => b"b",
+            FdKind::IoUring => b"r",
+            FdKind::Memfd => b"m",
+            FdKind::PidFd => b"P",
+            FdKind::Unknown => b"o",
         }
     }
 
@@ -136,7 +136,7 @@ impl<'e> View<'e> {
         match field {
             F::Num => Some(Value::Int(self.fd_number())),
             F::Type => text(self.fd_kind()?.name()),
-            F::TypeChar => Some(owned([self.fd_kind()?.typechar()])),
+            F::TypeChar => Some(Value::str(self.fd_kind()?.typechar())),
             F::Name => self.fd_name().map(Value::Str),
             F::NameRaw => event.bytes(SectionKind::PathArg).map(|raw| Value::Str(single_slashes(raw))),
             F::Directory => self.fd_directory().map(Value::Str),
