@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_socketcall_slot_is_no_event_type() {
-        assert!(SOCKETCALL_SLOT < EVENT_TYPE_SLOTS);
+        const { assert!(SOCKETCALL_SLOT < EVENT_TYPE_SLOTS) };
         assert_eq!(EventType::from_id(SOCKETCALL_SLOT as u16), None);
     }
 

@@ -330,6 +330,10 @@ impl Enricher {
                 self.sockets.forget(socket.ino);
                 return SocketUse::default();
             }
+            EventType::Accept | EventType::Accept4 if event.succeeded() => {
+                self.sockets.forget(socket.ino);
+                true
+            }
             EventType::Recvfrom | EventType::Recvmsg => true,
             EventType::Sendto | EventType::Sendmsg | EventType::Connect => false,
             _ => return SocketUse { tuple: event.tuple(), ..SocketUse::default() },

@@ -107,6 +107,7 @@ fn a_connection_that_did_not_come_about_has_the_address_that_was_asked_for() {
 
 #[test]
 fn a_server_accepts() {
+    let mut enricher = enricher();
     let socket = SocketInfo {
         local_port: 22,
         remote_port: 50_000,
@@ -115,7 +116,7 @@ fn a_server_accepts() {
         ..TCP
     };
     check(
-        &mut enricher(),
+        &mut enricher,
         RecordBuilder::new(EventType::Accept4).args(&[3, 0, 0, 0o2_000_000]).ret(7).fixed(K::Socket, &socket),
         &[
             ("fd.num", "7"),
@@ -131,6 +132,14 @@ fn a_server_accepts() {
             ("evt.arg.flags", "SOCK_CLOEXEC"),
         ],
     );
+    // It has its name from the start.
+    let send = RecordBuilder::new(EventType::Sendto).args(&[7]).ret(1).fixed(K::Socket, &socket);
+    let rows = [
+        ("fd.name_changed", "false"),
+        ("fd.name", "10.96.0.1:50000->192.168.1.2:22"),
+        ("fd.is_server", "true"),
+    ];
+    check(&mut enricher, send, &rows);
 }
 
 #[test]
