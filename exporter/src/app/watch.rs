@@ -8,16 +8,19 @@ use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use inotify::{EventStream, Inotify, WatchMask};
 
 /// A change is reported once nothing has changed for this long, …
 const QUIET: Duration = Duration::from_millis(200);
 /// … or at the latest after this.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most events taken in one look; the kernel bounds what waits.
+const MAX_TAKEN: usize = 4096;
 
 /// Watches until the first change.
 struct Watch {
@@ -46,16 +49,23 @@ impl Watch {
         Ok(Watch { events: inotify.into_event_stream([0; 4096])? })
     }
 
-    /// Waits for changes to begin and to calm down.
+    /// Waits for changes to begin and to calm down. A folder where much happens (`/tmp`) costs a look per
+    /// [`QUIET`], not one per event.
     async fn changed(&mut self) -> io::Result<()> {
         self.next().await?;
-        let patience = tokio::time::sleep(PATIENCE);
-        tokio::pin!(patience);
+        let patience = Instant::now() + PATIENCE;
         loop {
-            tokio::select! {
-                more = self.next() => more?,
-                () = tokio::time::sleep(QUIET) => return Ok(()),
-                () = &mut patience => return Ok(()),
+            tokio::time::sleep(QUIET).await;
+            let mut calm = true;
+            for _ in 0..MAX_TAKEN {
+                match self.next().now_or_never() {
+                    Some(event) => event?,
+                    None => break,
+                }
+                calm = false;
+            }
+            if calm || Instant::now() >= patience {
+                return Ok(());
             }
         }
     }
