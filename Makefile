@@ -24,8 +24,8 @@ check: rust ## formatting, lints with warnings denied, licences and sources of d
 	$(CARGO) fmt --all --check
 	cd exporter-ebpf && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	target/tools/bin/cargo-deny --workspace check bans licenses sources
-	cd exporter-ebpf && ../target/tools/bin/cargo-deny check --config ../deny.toml bans licenses sources
+	target/tools/bin/cargo-deny --workspace --config $(CURDIR)/deny.toml check --hide-inclusion-graph bans licenses sources
+	target/tools/bin/cargo-deny --manifest-path exporter-ebpf/Cargo.toml --config $(CURDIR)/deny.toml check --hide-inclusion-graph bans licenses sources
 
 bpf: ## rebuild the kernel object, exporter-ebpf/objects/
 	exporter-ebpf/build.sh
