@@ -59,10 +59,6 @@ impl<K: Hash + Eq + Copy, V> LruMap<K, V> {
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.old.iter().chain(&self.young)
-    }
 }
 
 #[cfg(test)]

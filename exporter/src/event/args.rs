@@ -24,8 +24,6 @@ pub enum ArgKind {
     Path2,
     /// The first path as passed.
     RawPath,
-    /// The second path as passed.
-    RawPath2,
     /// The third string.
     Text,
     /// Signed number in this register.

@@ -245,7 +245,7 @@ fn describe(ty: EventType, kind: ArgKind) -> (String, &'static str) {
         ArgKind::DirFd(_) => ("descriptor of a folder, or `AT_FDCWD`", "register"),
         ArgKind::Path if opens => ("path; the resolved one if the call succeeded", "kernel, else memory"),
         ArgKind::Path | ArgKind::Path2 => ("path, made absolute", "memory"),
-        ArgKind::RawPath | ArgKind::RawPath2 => ("text as passed", "memory"),
+        ArgKind::RawPath => ("text as passed", "memory"),
         ArgKind::Text => ("text as passed", "memory"),
         ArgKind::Int(_) | ArgKind::Uint(_) => ("number", "register"),
         ArgKind::Hex(_) => ("hexadecimal number", "register"),

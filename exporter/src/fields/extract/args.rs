@@ -97,7 +97,6 @@ impl<'e> View<'e> {
             ArgKind::Path => return path(SectionKind::Path, SectionKind::PathArg),
             ArgKind::Path2 => return path(SectionKind::Path2, SectionKind::Path2Arg),
             ArgKind::RawPath => return raw(SectionKind::PathArg),
-            ArgKind::RawPath2 => return raw(SectionKind::Path2Arg),
             ArgKind::Text => return raw(SectionKind::Text),
             ArgKind::Int(register) => Rendered::text(event.int_arg(register).to_string()),
             ArgKind::Uint(register) => Rendered::text(event.arg(register).to_string()),
