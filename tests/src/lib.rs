@@ -4,6 +4,7 @@
 //! - [`live`]: loads the kernel side, runs an actor and yields the events of its process tree as rules see them;
 //! - [`case`]: a test as data: what an actor does, and what fields its events must have;
 //! - [`daemon`]: runs the real `yagura` binary and collects what it prints;
+//! - [`rows`]: a test of rules as data: what an actor does, and the rules that fire;
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
 //! - [`cgroups`]: control groups whose paths look like a container's;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
@@ -16,6 +17,7 @@ pub mod cgroups;
 pub mod daemon;
 pub mod live;
 pub mod raw;
+pub mod rows;
 pub mod scratch;
 pub mod text;
 

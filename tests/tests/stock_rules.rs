@@ -5,16 +5,10 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use end_to_end::{
     cgroups::ContainerGroup,
-    live::{Ask, Live},
+    rows::{Row, failures},
     scratch::Scratch,
 };
 use yagura::rules::{LoadOptions, RuleMatching, RuleSet, SourceFile};
-
-/// What an actor does, and the rules that fire then: all of them, with `rule_matching: all`.
-struct Row {
-    does: &'static str,
-    fires: &'static [&'static str],
-}
 
 const DIRECTORY_TRAVERSAL: &str = "Directory traversal monitored file read";
 const TRUSTED_READ: &str = "Read sensitive file trusted after startup";
@@ -238,33 +232,7 @@ fn stable_rules_fire_on_the_behaviour_and_not_on_a_near_miss() {
     let group = ContainerGroup::new().expect("a cgroup");
     let shm = tempfile::tempdir_in("/dev/shm").expect("a folder");
     fs::copy(end_to_end::actor(), shm.path().join("program")).expect("a copy");
-    let mut live = Live::lock();
-    let ask = Ask { rules: Some(&rules), ..Ask::default() };
-    let mut failures = String::new();
-    for row in ROWS {
-        let mut scratch = Scratch::new();
-        prepare(&mut scratch, &group, shm.path());
-        let observed = live.run(row.does, &scratch, &ask);
-        let fired: BTreeSet<&str> = observed
-            .events
-            .iter()
-            .flat_map(|event| event.rules.iter().map(|(rule, _)| rule.as_str()))
-            .collect();
-        let expected: BTreeSet<&str> = row.fires.iter().copied().collect();
-        if fired != expected {
-            let outputs: Vec<&str> = observed
-                .events
-                .iter()
-                .flat_map(|event| event.rules.iter().map(|(_, output)| output.as_str()))
-                .collect();
-            failures += &format!(
-                "actor {}\n  fired    {fired:?}\n  expected {expected:?}\n  {}\n  {}\n",
-                row.does,
-                outputs.join("\n  "),
-                observed.summary()
-            );
-        }
-    }
+    let failures = failures(ROWS, &rules, |scratch| prepare(scratch, &group, shm.path()));
     let _gone = fs::remove_file("/var/log/yagura-test.log");
     assert!(failures.is_empty(), "{failures}");
 }
