@@ -163,7 +163,7 @@ fn reloads_while_events_flow_lose_no_event() {
     let file = scratch.path().join("file");
     let sets = [rule("Odd", &file), rule("Even", &file)];
     // No limit on what is written, room for all of it.
-    let config = "rate_limit:\n  rate: 0\nqueue_size: 65536\nkernel:\n  ring_size: 64MiB\n";
+    let config = "rate_limit:\n  rate: 0\nqueue_size: 65536\n";
     let daemon = Daemon::start(&Options { rules: &sets[0], config, ..Options::default() });
     let mut actor = Command::new(actor())
         .args(["flood-opens", &format!("path={}", file.display()), "cpu=1", "rate=5000", "milliseconds=3000"])
