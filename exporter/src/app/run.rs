@@ -100,10 +100,11 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let RunOptions { config, sources, record } = options;
     // First what fails most often and needs no privilege: the rules.
     let mut loader = Loader::new(sources, LoadOptions::from(&config));
+    // Watched before they are read: a change in between is noticed.
+    let mut watcher = Watcher::new(config.watch_config_files, loader.sources().paths());
     let Loaded::Rules(rules) = loader.load(true) else { return Err(RunError::Rules) };
     let count = reload::enabled(&rules);
     let mut signals = Signals::new().map_err(RunError::system("signals"))?;
-    let mut watcher = Watcher::new(config.watch_config_files, loader.sources().paths());
 
     let counters: Arc<OnceLock<Counters>> = Arc::default();
     let ledger = Ledger {

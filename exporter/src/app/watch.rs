@@ -25,6 +25,8 @@ const MAX_TAKEN: usize = 4096;
 /// Watches until the first change.
 struct Watch {
     events: EventStream<[u8; 4096]>,
+    /// Something changed, which was not reported yet.
+    noticed: bool,
 }
 
 impl Watch {
@@ -46,13 +48,15 @@ impl Watch {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Watch { events: inotify.into_event_stream([0; 4096])? })
+        Ok(Watch { events: inotify.into_event_stream([0; 4096])?, noticed: false })
     }
 
     /// Waits for changes to begin and to calm down. A folder where much happens (`/tmp`) costs a look per
-    /// [`QUIET`], not one per event.
+    /// [`QUIET`], not one per event. May be cancelled: what began is remembered.
     async fn changed(&mut self) -> io::Result<()> {
-        self.next().await?;
+        while !self.noticed {
+            self.next().await?;
+        }
         let patience = Instant::now() + PATIENCE;
         loop {
             tokio::time::sleep(QUIET).await;
@@ -65,14 +69,20 @@ impl Watch {
                 calm = false;
             }
             if calm || Instant::now() >= patience {
-                return Ok(());
+                break;
             }
         }
+        self.noticed = false;
+        Ok(())
     }
 
     async fn next(&mut self) -> io::Result<()> {
         match self.events.next().await {
-            Some(event) => event.map(drop),
+            Some(event) => {
+                event?;
+                self.noticed = true;
+                Ok(())
+            }
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
@@ -104,7 +114,7 @@ impl Watcher {
         }
     }
 
-    /// Resolves when something may have changed; never if nothing is watched.
+    /// Resolves when something may have changed; never if nothing is watched. May be cancelled.
     pub async fn changed(&mut self) {
         match &mut self.watch {
             Some(watch) => {
@@ -184,6 +194,20 @@ mod tests {
         notices("link.yaml", |dir| fs::write(dir.join("map/..1/a.yaml"), "x").unwrap()).await;
         // A folder that is not there yet.
         notices("later/rules.yaml", |dir| fs::create_dir(dir.join("later")).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_change_is_noticed_however_often_the_wait_is_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(&[dir.path().join("rules.yaml")]).unwrap();
+        fs::write(dir.path().join("rules.yaml"), "[]").unwrap();
+        // As the supervisor does when its timer is due: each wait ends in the quiet time after the change.
+        while !watch.noticed {
+            let cancelled = tokio::time::timeout(QUIET / 10, watch.changed()).await;
+            assert!(cancelled.is_err(), "reported before it was quiet");
+        }
+        tokio::time::timeout(Duration::from_secs(60), watch.changed()).await.expect("noticed").unwrap();
+        assert!(!watch.noticed, "reported once");
     }
 
     #[tokio::test]
