@@ -183,7 +183,7 @@ fn stable_file() -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} is absent, so the stock rules were not tested", path.display());
+    end_to_end::skipped(&format!("{} is absent, so the stock rules were not tested", path.display()));
     None
 }
 

@@ -80,6 +80,10 @@ fn become_user(params: &Params, rest: Vec<Vec<u8>>) {
     if params.get("uid").is_some() {
         assert_eq!(call(libc::SYS_setuid, [Int(params.number("uid", 0))]), 0, "setuid");
     }
+    if let Some(root) = params.optional_path("chroot") {
+        assert_eq!(call(libc::SYS_chroot, [Str(&root)]), 0, "chroot");
+        assert_eq!(call(libc::SYS_chdir, [Str(c"/")]), 0, "chdir");
+    }
     assert!(crate::perform(rest), "no such behaviour");
 }
 

@@ -12,6 +12,7 @@ use crate::{
 
 pub const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("open", open),
+    ("open-nowhere", |_| opened(call(libc::SYS_open, [Int(1), Int(0), Int(0)]))),
     ("openat", openat),
     ("openat2", openat2),
     ("creat", creat),

@@ -3,11 +3,13 @@
 //! The rows are in the modules, one a family. `every_event_type_has_its_cases` keeps them complete.
 
 mod compat;
-mod files;
+mod opens;
+mod paths;
 mod processes;
 mod sockets;
 mod system;
 mod tasks;
+mod unix;
 
 use std::collections::BTreeSet;
 
@@ -17,12 +19,12 @@ use exporter_common::event_type::EventType;
 /// All rows of all families.
 const FAMILIES: &[&[Case<'_>]] = &[
     compat::CASES,
-    files::OPENS,
-    files::PATHS,
+    opens::CASES,
+    paths::CASES,
     processes::EXECS,
     processes::FORKS,
     sockets::INET,
-    sockets::UNIX,
+    unix::CASES,
     sockets::FAILURES,
     system::CASES,
     tasks::CASES,
@@ -60,12 +62,12 @@ fn every_event_type_has_its_cases() {
 
 #[test]
 fn opens() {
-    end_to_end::case::check_all(files::OPENS, |_| ());
+    end_to_end::case::check_all(opens::CASES, |_| ());
 }
 
 #[test]
 fn paths() {
-    end_to_end::case::check_all(files::PATHS, |_| ());
+    end_to_end::case::check_all(paths::CASES, |_| ());
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn inet_sockets() {
 
 #[test]
 fn unix_sockets() {
-    end_to_end::case::check_all(sockets::UNIX, |_| ());
+    end_to_end::case::check_all(unix::CASES, |_| ());
 }
 
 #[test]
