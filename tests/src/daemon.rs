@@ -132,6 +132,11 @@ impl Daemon {
         Daemon { child, stdout, stderr, readers, folder }
     }
 
+    /// Whoever read its stdout is gone. Only with `stdout_stuck`, where that is us.
+    pub fn close_stdout(&mut self) {
+        drop(self.child.stdout.take().expect("nobody else reads it"));
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -151,6 +152,62 @@ fn a_new_rule_file_is_taken_and_a_broken_one_is_not() {
     let ended = daemon.stop();
     assert_eq!(ended.status.code(), Some(0));
     ended.balance();
+}
+
+/// A new set may need event types that the kernel side did not report until then, and have no use for others.
+#[test]
+fn a_reload_changes_what_the_kernel_reports() {
+    if off() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let file = scratch.path().join("file");
+    let daemon = Daemon::start(&Options { rules: &rule("Open", &file), ..Options::default() });
+    daemon.replace_rules(
+        "- rule: Signal\n  desc: d\n  condition: evt.type = kill and evt.arg.sig = SIGTERM\n  output: \"(%proc.pid)\"\n  priority: INFO\n",
+    );
+    daemon.until("the new rules are loaded", |daemon| {
+        daemon.metric("yagura_rules_reload_total{result=\"success\"}") >= 1.0
+    });
+    let opens = |daemon: &Daemon| {
+        let metrics = daemon.get("/metrics").1;
+        let opens =
+            |line: &&str| line.starts_with("yagura_events_total{") && line.contains("type=\"openat\"");
+        metrics
+            .lines()
+            .filter(opens)
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum::<f64>()
+    };
+    let before = opens(&daemon);
+    let mut actor = Command::new(actor())
+        .args(["kill", "signal=SIGTERM"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the actor");
+    let pid = actor.id();
+    actor.wait().expect("our child");
+    assert_eq!(daemon.detection(|detection| by(detection, pid))["rule"], "Signal");
+    cat(file.to_str().expect("text"));
+    assert!((opens(&daemon) - before).abs() < f64::EPSILON, "opens are not reported any more");
+    daemon.stop();
+}
+
+#[test]
+fn it_ends_when_whoever_reads_stdout_is_gone() {
+    if off() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let file = scratch.path().join("file");
+    let mut daemon =
+        Daemon::start(&Options { rules: &rule("Any", &file), stdout_stuck: true, ..Options::default() });
+    daemon.close_stdout();
+    cat(file.to_str().expect("text"));
+    let ended = daemon.wait();
+    assert_eq!(ended.status.code(), Some(1), "{:?}", ended.stderr);
+    assert!(ended.stderr.iter().any(|line| line.contains("stdout")), "{:?}", ended.stderr);
+    assert_eq!(ended.balance()["dropped"], 1, "what nobody took is counted");
 }
 
 /// Both rule sets match the same events, so the number of detections does not depend on when the swap is.
@@ -341,6 +398,27 @@ fn run_refuses_what_is_wrong_before_it_attaches() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{stderr}");
     assert!(stderr.contains("no.such.field") && stderr.contains("broken.yaml:3"), "{stderr}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn without_privileges_it_says_what_is_missing() {
+    // A copy that an unprivileged user can reach.
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("yagura");
+    fs::copy(end_to_end::daemon::binary(), &program).expect("a copy");
+    fs::write(folder.path().join("yagura.yaml"), "listen: 127.0.0.1:0\n").expect("a file");
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    let output = Command::new(&program)
+        .args(["run", "--config"])
+        .arg(folder.path().join("yagura.yaml"))
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .expect("it runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("CAP_BPF"), "{stderr}");
     assert!(output.stdout.is_empty());
 }
 
