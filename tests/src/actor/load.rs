@@ -24,13 +24,16 @@ fn pin(cpu: i64) {
 }
 
 /// Opens and closes `path=` for `seconds=` on CPU `cpu=`, at `rate=` a second (0: as fast as it can).
-/// Reports how many opens succeeded, how many failed, and the time they took.
+/// Ends early after `count=`, or when the file `until=` is there. Reports how many opens succeeded, how many
+/// failed, and the time they took.
 fn flood_opens(params: &Params) {
     pin(params.number("cpu", 0));
     let path = params.path("path");
     let rate = params.number("rate", 0);
     let duration = Duration::from_millis(params.number("milliseconds", 1000) as u64);
     let limit = params.number("count", i64::MAX);
+    let until = params.optional_path("until");
+    let told = || until.as_ref().is_some_and(|path| call(libc::SYS_access, [Str(path), Int(0)]) == 0);
     let begin = Instant::now();
     let (mut opened, mut failed) = (0i64, 0i64);
     while opened + failed < limit {
@@ -45,7 +48,7 @@ fn flood_opens(params: &Params) {
             }
         }
         let elapsed = begin.elapsed();
-        if elapsed >= duration {
+        if elapsed >= duration || told() {
             break;
         }
         if rate > 0 {
