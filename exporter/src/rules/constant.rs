@@ -201,8 +201,14 @@ impl Number {
     pub fn compare(self, other: Number) -> std::cmp::Ordering {
         match (self, other) {
             (Number::Int(a), Number::Int(b)) => a.cmp(&b),
-            _ => self.as_double().total_cmp(&other.as_double()),
+            _ => self.compare_doubles(other),
         }
+    }
+
+    // Apart, or the conversions would be done before it is known whether they are needed.
+    #[cold]
+    fn compare_doubles(self, other: Number) -> std::cmp::Ordering {
+        self.as_double().total_cmp(&other.as_double())
     }
 
     fn as_double(self) -> f64 {

@@ -10,9 +10,10 @@ use exporter_common::event_type::EventType;
 
 use super::{
     constant::{Number, ValueSet},
+    glob::Simple,
     typed::{Check, CheckId, Expr, ExprId, Expressions, Interner, Shape, Term, TermType, Test},
 };
-use crate::fields::{FieldArg, Scheme, Value};
+use crate::fields::{FieldArg, FieldType, Scheme, Value};
 
 /// A reference to a node, possibly negated: the lowest bit says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +51,13 @@ pub(super) enum Node {
     And(Box<[Edge]>),
 }
 
+/// What evaluating a node is expected to cost, in nanoseconds, and how likely it is true.
+#[derive(Clone, Copy, Debug)]
+struct Estimate {
+    cost: f32,
+    chance: f32,
+}
+
 /// A conjunction is not merged into the one around it beyond this many members.
 const MAX_FLAT: usize = 4096;
 
@@ -58,7 +66,7 @@ pub(super) struct Graph<'a> {
     scheme: &'static Scheme,
     nodes: Interner<Node>,
     /// By node.
-    costs: Vec<u32>,
+    estimates: Vec<Estimate>,
     /// Whether the event type matters to an expression.
     typed: HashMap<ExprId, bool>,
     done: HashMap<(ExprId, Option<EventType>), Edge>,
@@ -70,7 +78,7 @@ impl<'a> Graph<'a> {
             exprs,
             scheme,
             nodes: Interner::default(),
-            costs: Vec::new(),
+            estimates: Vec::new(),
             typed: HashMap::new(),
             done: HashMap::new(),
         };
@@ -170,44 +178,61 @@ impl<'a> Graph<'a> {
     }
 
     fn node(&mut self, node: Node) -> Edge {
-        let cost = match &node {
-            Node::True => 0,
-            Node::Check(id) => self.check_cost(*id),
-            Node::And(edges) => edges.iter().fold(1u32, |sum, edge| sum.saturating_add(self.cost(*edge))),
+        let estimate = match &node {
+            Node::True => Estimate { cost: 0.0, chance: 1.0 },
+            Node::Check(id) => self.estimate_check(*id),
+            // What comes later costs only if all before it held.
+            Node::And(edges) => edges.iter().fold(Estimate { cost: 1.0, chance: 1.0 }, |sum, edge| {
+                let next = self.estimate(*edge);
+                Estimate { cost: sum.cost + sum.chance * next.cost, chance: sum.chance * next.chance }
+            }),
         };
         let index = self.nodes.add(node);
-        if index as usize == self.costs.len() {
-            self.costs.push(cost);
+        if index as usize == self.estimates.len() {
+            self.estimates.push(estimate);
         }
         Edge::new(index, false)
     }
 
-    pub fn cost(&self, edge: Edge) -> u32 {
-        self.costs.get(edge.node() as usize).copied().unwrap_or_default()
+    fn estimate(&self, edge: Edge) -> Estimate {
+        let known = self.estimates.get(edge.node() as usize).copied();
+        let Estimate { cost, chance } = known.unwrap_or(Estimate { cost: 0.0, chance: 1.0 });
+        Estimate { cost, chance: if edge.negated() { 1.0 - chance } else { chance } }
     }
 
-    /// Roughly what it takes, in nanoseconds, to get the value and test it.
-    fn check_cost(&self, id: CheckId) -> u32 {
+    /// Members of a conjunction are asked in this order: those first that decide it at the least cost.
+    fn rank(&self, edge: Edge) -> f32 {
+        let Estimate { cost, chance } = self.estimate(edge);
+        cost / (1.0 - chance).max(0.001)
+    }
+
+    /// Roughly what it takes, in nanoseconds, to get the value and test it, and how likely it holds.
+    fn estimate_check(&self, id: CheckId) -> Estimate {
         let check = self.exprs.check(id);
-        let mut cost = match &check.test {
-            Test::Exists | Test::Compare(..) => 1,
-            test if is_scan(test) => 60,
-            Test::Term(..) | Test::OneOf(_) => 40,
-            _ if matches!(check.ty.ty, crate::fields::FieldType::String) => 8,
-            _ => 3,
+        let mut cost: f32 = match (&check.test, class(&check.test)) {
+            (Test::Exists | Test::Compare(..), _) => 1.0,
+            (Test::Term(..) | Test::OneOf(_), _) => 40.0,
+            (_, Class::Scan) => 40.0,
+            (_, Class::Glob) => 60.0,
+            (_, Class::Regex) => 100.0,
+            _ if matches!(check.ty.ty, FieldType::String) => 8.0,
+            _ => 3.0,
         };
         check.fields(&mut |field| {
             let def = self.scheme.def(field.id);
             let several = Shape::from(self.scheme.cardinality(field)) != Shape::One;
             cost += match def.name.split('.').next() {
-                _ if several => 40,
-                Some("evt" | "fd") => 2,
-                Some("user" | "group" | "container" | "k8s") => 10,
-                _ if field.arg != FieldArg::None => 12,
-                _ => 5,
+                _ if several => 60.0,
+                Some("evt" | "fd") => 2.0,
+                Some("user" | "group" | "container" | "k8s") => 10.0,
+                _ if field.arg != FieldArg::None => 12.0,
+                _ => 5.0,
             };
         });
-        if matches!(check.term, Term::Field(_)) { cost } else { cost + 60 }
+        if !matches!(check.term, Term::Field(_)) {
+            cost += 60.0;
+        }
+        Estimate { cost, chance: chance(&check.test) }
     }
 
     /// The conjunction, simplified.
@@ -234,7 +259,7 @@ impl<'a> Graph<'a> {
             [] => Edge::TRUE,
             [only] => *only,
             _ => {
-                flat.sort_by_key(|edge| (self.cost(*edge), *edge));
+                flat.sort_by(|a, b| self.rank(*a).total_cmp(&self.rank(*b)).then(a.cmp(b)));
                 self.node(Node::And(flat.into()))
             }
         }
@@ -243,7 +268,7 @@ impl<'a> Graph<'a> {
     /// Joins `not (f = a)` and `not (f = b)` to `not (f in (a, b))`, and so for the other tests.
     fn merge(&mut self, edges: Vec<Edge>) -> Vec<Edge> {
         let mut kept = Vec::with_capacity(edges.len());
-        let mut groups: HashMap<(Term, TermType, bool), Vec<CheckId>> = HashMap::new();
+        let mut groups: HashMap<(Term, TermType, Class), Vec<CheckId>> = HashMap::new();
         let mut order = Vec::new();
         for edge in edges {
             let check = match self.nodes.items.get(edge.node() as usize) {
@@ -255,7 +280,7 @@ impl<'a> Graph<'a> {
                 continue;
             };
             let check = self.exprs.check(id);
-            let key = (check.term.clone(), check.ty, is_scan(&check.test));
+            let key = (check.term.clone(), check.ty, class(&check.test));
             let group = groups.entry(key.clone()).or_default();
             if group.is_empty() {
                 order.push(key);
@@ -295,20 +320,47 @@ fn can_merge(test: &Test) -> bool {
     }
 }
 
-/// Tests that look at the whole of a string.
-pub(super) fn is_scan(test: &Test) -> bool {
+/// What it takes to test a value. Comparisons of one term are answered together only within a class, so
+/// that a dear one is never answered because a cheap one was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Class {
+    /// A look-up, a walk along the beginning or the end of a string.
+    Lookup,
+    /// A walk along the whole string, for all substrings at once.
+    Scan,
+    /// All expressions at once.
+    Regex,
+    /// A walk along the whole string, for this pattern alone.
+    Glob,
+}
+
+pub(super) fn class(test: &Test) -> Class {
     match test {
-        Test::Contains(_) | Test::Icontains(_) | Test::Regex(_) => true,
-        Test::Glob(glob) => !matches!(
-            glob.simple(),
-            Some(
-                super::glob::Simple::Exact(_)
-                    | super::glob::Simple::Prefix(_)
-                    | super::glob::Simple::Suffix(_)
-            )
-        ),
-        Test::Any(tests) => tests.iter().any(is_scan),
-        _ => false,
+        Test::Contains(_) | Test::Icontains(_) => Class::Scan,
+        Test::Regex(_) => Class::Regex,
+        Test::Glob(glob) => match glob.simple() {
+            Some(Simple::Exact(_) | Simple::Prefix(_) | Simple::Suffix(_)) => Class::Lookup,
+            Some(Simple::Contains(_)) => Class::Scan,
+            None => Class::Glob,
+        },
+        // Only tests of one class are merged.
+        Test::Any(tests) => tests.first().map_or(Class::Lookup, class),
+        _ => Class::Lookup,
+    }
+}
+
+/// How likely a test holds. Conditions look for what is rare.
+fn chance(test: &Test) -> f32 {
+    match test {
+        Test::Exists | Test::NotIn(_) => 0.9,
+        Test::In(ValueSet::Strings(set)) => (0.02 + 0.005 * set.len() as f32).min(0.4),
+        Test::In(ValueSet::Bools(_)) => 0.4,
+        Test::In(_) | Test::AllIn(_) | Test::Contains(_) | Test::Icontains(_) => 0.1,
+        Test::Startswith(_) | Test::Pmatch(_) | Test::OneOf(_) => 0.1,
+        Test::Endswith(_) | Test::Glob(_) | Test::Regex(_) => 0.05,
+        Test::Compare(..) => 0.6,
+        Test::Term(..) => 0.2,
+        Test::Any(tests) => 1.0 - tests.iter().fold(1.0, |none, test| none * (1.0 - chance(test))),
     }
 }
 

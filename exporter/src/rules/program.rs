@@ -12,12 +12,12 @@ use std::{
 use exporter_common::event_type::EventType;
 
 use super::{
-    graph::{Edge, Node, is_scan},
+    graph::{Class, Edge, Node, class},
     tester::Tester,
     transform,
     typed::{Check, CheckId, Expressions, Term, Test},
 };
-use crate::fields::{Source, Subject};
+use crate::fields::{FieldRef, Source, Subject};
 
 /// A rule that can match, with what is left of its condition.
 #[derive(Clone, Copy, Debug)]
@@ -30,42 +30,63 @@ pub(super) struct Candidate {
 pub(super) struct Program {
     /// Which scratch belongs to this program.
     id: u64,
-    nodes: Vec<Step>,
-    edges: Vec<Edge>,
-    /// By comparison: its group.
-    groups_of: Vec<u32>,
+    /// The members of all conjunctions.
+    members: Vec<Member>,
+    /// How many results of conjunctions are remembered.
+    memories: usize,
+    /// How many comparisons there are.
+    comparisons: usize,
     groups: Vec<Group>,
     /// By event type id.
-    by_type: Vec<Vec<Candidate>>,
+    by_type: Vec<Vec<Root>>,
     /// For an event of the syscall source without a type.
-    untyped: Vec<Candidate>,
-    audit: Vec<Candidate>,
+    untyped: Vec<Root>,
+    audit: Vec<Root>,
+}
+
+/// A [`Candidate`] whose condition has become a step.
+#[derive(Clone, Copy, Debug)]
+struct Root {
+    rule: u32,
+    condition: Member,
+}
+
+/// An [`Edge`] with what it leads to.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    step: Step,
+    negated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     True,
-    Comparison(u32),
-    /// All of `edges[start..end]`; whether the result is worth remembering.
+    Comparison {
+        number: u32,
+        group: u32,
+    },
+    /// All of `members[start..end]`.
     And {
         start: u32,
         end: u32,
-        shared: bool,
+    },
+    /// The same, needed in several places: the result is remembered.
+    Shared {
+        start: u32,
+        end: u32,
+        memory: u32,
     },
 }
 
 /// Comparisons that are answered together.
 #[derive(Debug)]
 enum Group {
-    Values {
-        term: Term,
-        tester: Box<Tester>,
-    },
+    /// All comparisons of a field that are of one class.
+    Field { field: FieldRef, tester: Box<Tester> },
+    /// The same for a transformer's result.
+    Computed { term: Term, tester: Box<Tester> },
     /// One comparison of two terms.
-    Pair {
-        check: Box<Check>,
-        number: u32,
-    },
+    Pair { check: Box<Check>, number: u32 },
 }
 
 /// What one thread needs to evaluate rules. One scratch may be used with any rule set; it allocates when
@@ -78,11 +99,11 @@ pub struct Scratch {
     groups: Vec<u32>,
     /// By comparison: the last generation in which it held.
     holds: Vec<u32>,
-    /// By node: generation << 1 | result.
-    nodes: Vec<u32>,
+    /// Remembered results: generation << 1 | result.
+    memories: Vec<u32>,
 }
 
-/// Generations are 31 bits, because a node's memory holds one more.
+/// Generations are 31 bits, because a memory holds one more.
 const LAST_GENERATION: u32 = u32::MAX >> 1;
 
 impl Scratch {
@@ -92,8 +113,8 @@ impl Scratch {
             self.generation = 0;
             for (memory, size) in [
                 (&mut self.groups, program.groups.len()),
-                (&mut self.holds, program.groups_of.len()),
-                (&mut self.nodes, program.nodes.len()),
+                (&mut self.holds, program.comparisons),
+                (&mut self.memories, program.memories),
             ] {
                 memory.clear();
                 memory.resize(size, 0);
@@ -126,20 +147,42 @@ impl Program {
                 edges.iter().for_each(|edge| uses[edge.node() as usize] += 1);
             }
         }
-        let mut edges = Vec::new();
-        let steps = nodes.into_iter().zip(uses).map(|(node, uses)| match node {
-            Node::True => Step::True,
-            Node::Check(id) => numbers.get(&id).map_or(Step::True, |number| Step::Comparison(*number)),
-            Node::And(inner) => {
-                let start = edges.len() as u32;
-                edges.extend_from_slice(&inner);
-                Step::And { start, end: edges.len() as u32, shared: uses > 1 }
-            }
-        });
-        let nodes = steps.collect();
         let (groups, groups_of) = group(&checks, exprs);
+        // A node comes after the ones it refers to, so their steps are known.
+        let (mut steps, mut members, mut memories) = (Vec::with_capacity(nodes.len()), Vec::new(), 0);
+        let member = |steps: &[Step], edge: Edge| Member {
+            step: steps.get(edge.node() as usize).copied().unwrap_or(Step::True),
+            negated: edge.negated(),
+        };
+        for (node, uses) in nodes.into_iter().zip(uses) {
+            steps.push(match node {
+                Node::True => Step::True,
+                Node::Check(id) => {
+                    let number = numbers.get(&id).copied().unwrap_or_default();
+                    let group = groups_of.get(number as usize).copied().unwrap_or_default();
+                    Step::Comparison { number, group }
+                }
+                Node::And(edges) => {
+                    let start = members.len() as u32;
+                    members.extend(edges.iter().map(|edge| member(&steps, *edge)));
+                    let (end, memory) = (members.len() as u32, memories as u32);
+                    if uses > 1 {
+                        memories += 1;
+                        Step::Shared { start, end, memory }
+                    } else {
+                        Step::And { start, end }
+                    }
+                }
+            });
+        }
+        let roots = |list: Vec<Candidate>| -> Vec<Root> {
+            let root = |Candidate { rule, condition }| Root { rule, condition: member(&steps, condition) };
+            list.into_iter().map(root).collect()
+        };
+        let by_type = by_type.into_iter().map(roots).collect();
+        let (untyped, audit) = (roots(untyped), roots(audit));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Program { id, nodes, edges, groups_of, groups, by_type, untyped, audit }
+        Program { id, members, memories, comparisons: checks.len(), groups, by_type, untyped, audit }
     }
 
     /// Calls `matched` with the index of each rule that matches, in order, until it returns `false`.
@@ -163,18 +206,18 @@ impl Program {
         scratch.next(self);
         let mut run = Run { program: self, subject, scratch };
         for candidate in candidates {
-            if run.edge(candidate.condition) && !matched(candidate.rule) {
+            if run.holds(candidate.condition) && !matched(candidate.rule) {
                 return;
             }
         }
     }
 }
 
-/// Sorts comparisons into groups: by term, and by whether they read the whole value.
+/// Sorts comparisons into groups: by term, and by what they take.
 fn group(checks: &[CheckId], exprs: &Expressions) -> (Vec<Group>, Vec<u32>) {
     let mut groups: Vec<Group> = Vec::new();
     let mut groups_of = Vec::with_capacity(checks.len());
-    let mut known: HashMap<(&Term, bool), usize> = HashMap::new();
+    let mut known: HashMap<(&Term, Class, Option<u32>), usize> = HashMap::new();
     for (number, id) in checks.iter().enumerate() {
         let number = number as u32;
         let check = exprs.check(*id);
@@ -183,17 +226,24 @@ fn group(checks: &[CheckId], exprs: &Expressions) -> (Vec<Group>, Vec<u32>) {
             groups.push(Group::Pair { check: Box::new(check.clone()), number });
             continue;
         }
-        let at = *known.entry((&check.term, is_scan(&check.test))).or_insert_with(|| {
-            groups.push(Group::Values { term: check.term.clone(), tester: Box::default() });
+        let class = class(&check.test);
+        // Patterns share no work.
+        let alone = (class == Class::Glob).then_some(number);
+        let at = *known.entry((&check.term, class, alone)).or_insert_with(|| {
+            let tester = Box::default();
+            groups.push(match &check.term {
+                Term::Field(field) => Group::Field { field: field.clone(), tester },
+                term => Group::Computed { term: term.clone(), tester },
+            });
             groups.len() - 1
         });
         groups_of.push(at as u32);
-        if let Some(Group::Values { tester, .. }) = groups.get_mut(at) {
+        if let Some(Group::Field { tester, .. } | Group::Computed { tester, .. }) = groups.get_mut(at) {
             tester.add(&check.test, check.ty, number);
         }
     }
     for group in &mut groups {
-        if let Group::Values { tester, .. } = group {
+        if let Group::Field { tester, .. } | Group::Computed { tester, .. } = group {
             tester.finish();
         }
     }
@@ -208,34 +258,38 @@ struct Run<'r, S> {
 }
 
 impl<S: Subject> Run<'_, S> {
-    fn edge(&mut self, edge: Edge) -> bool {
-        let node = edge.node() as usize;
-        let result = match self.program.nodes.get(node) {
-            Some(Step::Comparison(number)) => self.comparison(*number),
-            Some(Step::And { start, end, shared }) => self.and(node, *start, *end, *shared),
-            Some(Step::True) | None => true,
+    #[inline]
+    fn holds(&mut self, member: Member) -> bool {
+        let result = match member.step {
+            Step::Comparison { number, group } => self.comparison(number, group as usize),
+            Step::And { start, end } => self.all(start, end),
+            Step::Shared { start, end, memory } => self.remembered(start, end, memory as usize),
+            Step::True => true,
         };
-        result != edge.negated()
+        result != member.negated
     }
 
-    fn and(&mut self, node: usize, start: u32, end: u32, shared: bool) -> bool {
-        let generation = self.scratch.generation;
-        let memory = self.scratch.nodes.get(node).filter(|memory| shared && **memory >> 1 == generation);
-        if let Some(memory) = memory {
-            return memory & 1 == 1;
-        }
+    fn all(&mut self, start: u32, end: u32) -> bool {
         let program = self.program;
-        let edges = program.edges.get(start as usize..end as usize).unwrap_or_default();
-        let result = edges.iter().all(|edge| self.edge(*edge));
-        if let Some(memory) = self.scratch.nodes.get_mut(node).filter(|_| shared) {
+        let members = program.members.get(start as usize..end as usize).unwrap_or_default();
+        members.iter().all(|member| self.holds(*member))
+    }
+
+    fn remembered(&mut self, start: u32, end: u32, memory: usize) -> bool {
+        let generation = self.scratch.generation;
+        if let Some(known) = self.scratch.memories.get(memory).filter(|known| **known >> 1 == generation) {
+            return known & 1 == 1;
+        }
+        let result = self.all(start, end);
+        if let Some(memory) = self.scratch.memories.get_mut(memory) {
             *memory = generation << 1 | u32::from(result);
         }
         result
     }
 
-    fn comparison(&mut self, number: u32) -> bool {
+    #[inline]
+    fn comparison(&mut self, number: u32, group: usize) -> bool {
         let generation = self.scratch.generation;
-        let group = self.program.groups_of.get(number as usize).copied().unwrap_or_default() as usize;
         match self.scratch.groups.get_mut(group) {
             Some(answered) if *answered == generation => {}
             Some(answered) => {
@@ -248,6 +302,7 @@ impl<S: Subject> Run<'_, S> {
     }
 
     /// Answers all comparisons of a group.
+    #[inline(never)]
     fn answer(&mut self, group: usize) {
         let generation = self.scratch.generation;
         let holds = &mut self.scratch.holds;
@@ -257,7 +312,12 @@ impl<S: Subject> Run<'_, S> {
             }
         };
         match self.program.groups.get(group) {
-            Some(Group::Values { term, tester }) => {
+            Some(Group::Field { field, tester }) => {
+                if let Some(value) = self.subject.get(field) {
+                    tester.test(&value, &mut hit);
+                }
+            }
+            Some(Group::Computed { term, tester }) => {
                 if let Some(value) = transform::value(term, self.subject) {
                     tester.test(&value, &mut hit);
                 }
