@@ -19,7 +19,11 @@ pub(super) fn compile(
     matching: RuleMatching,
     scheme: &'static Scheme,
 ) -> RuleSet {
-    let mut graph = Graph::new(&mut exprs, scheme);
+    let mut uses: HashMap<FieldRef, u32> = HashMap::new();
+    for field in rules.iter().filter(|rule| rule.enabled).flat_map(|rule| &rule.fields) {
+        *uses.entry(field.clone()).or_default() += 1;
+    }
+    let mut graph = Graph::new(&mut exprs, scheme, uses);
     let mut by_type: Vec<Vec<(u32, Edge)>> = vec![Vec::new(); EVENT_TYPE_SLOTS as usize];
     let mut untyped = Vec::new();
     let mut audit = Vec::new();

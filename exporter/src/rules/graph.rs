@@ -13,7 +13,7 @@ use super::{
     glob::Simple,
     typed::{Check, CheckId, Expr, ExprId, Expressions, Interner, Shape, Term, TermType, Test},
 };
-use crate::fields::{FieldArg, FieldType, Scheme, Value};
+use crate::fields::{FieldArg, FieldRef, FieldType, Scheme, Value};
 
 /// A reference to a node, possibly negated: the lowest bit says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +64,7 @@ const MAX_FLAT: usize = 4096;
 pub(super) struct Graph<'a> {
     exprs: &'a mut Expressions,
     scheme: &'static Scheme,
+    uses: HashMap<FieldRef, u32>,
     nodes: Interner<Node>,
     /// By node.
     estimates: Vec<Estimate>,
@@ -73,10 +74,16 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub fn new(exprs: &'a mut Expressions, scheme: &'static Scheme) -> Graph<'a> {
+    /// `uses`: how many rules look at a field.
+    pub fn new(
+        exprs: &'a mut Expressions,
+        scheme: &'static Scheme,
+        uses: HashMap<FieldRef, u32>,
+    ) -> Graph<'a> {
         let mut graph = Graph {
             exprs,
             scheme,
+            uses,
             nodes: Interner::default(),
             estimates: Vec::new(),
             typed: HashMap::new(),
@@ -221,13 +228,15 @@ impl<'a> Graph<'a> {
         check.fields(&mut |field| {
             let def = self.scheme.def(field.id);
             let several = Shape::from(self.scheme.cardinality(field)) != Shape::One;
-            cost += match def.name.split('.').next() {
+            let fetch = match def.name.split('.').next() {
                 _ if several => 60.0,
-                Some("evt" | "fd") => 2.0,
-                Some("user" | "group" | "container" | "k8s") => 10.0,
-                _ if field.arg != FieldArg::None => 12.0,
-                _ => 5.0,
+                Some("evt" | "fd") => 10.0,
+                Some("user" | "group" | "container" | "k8s") => 20.0,
+                _ if field.arg != FieldArg::None => 30.0,
+                _ => 20.0,
             };
+            // What other rules ask for as well is likely there already, or will be needed anyway.
+            cost += fetch / self.uses.get(field).copied().unwrap_or(1).clamp(1, 8) as f32;
         });
         if !matches!(check.term, Term::Field(_)) {
             cost += 60.0;

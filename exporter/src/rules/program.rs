@@ -258,7 +258,6 @@ struct Run<'r, S> {
 }
 
 impl<S: Subject> Run<'_, S> {
-    #[inline]
     fn holds(&mut self, member: Member) -> bool {
         let result = match member.step {
             Step::Comparison { number, group } => self.comparison(number, group as usize),
@@ -272,7 +271,11 @@ impl<S: Subject> Run<'_, S> {
     fn all(&mut self, start: u32, end: u32) -> bool {
         let program = self.program;
         let members = program.members.get(start as usize..end as usize).unwrap_or_default();
-        members.iter().all(|member| self.holds(*member))
+        members.iter().all(|member| match member.step {
+            // Most members are comparisons; asking them here spares a call.
+            Step::Comparison { number, group } => self.comparison(number, group as usize) != member.negated,
+            _ => self.holds(*member),
+        })
     }
 
     fn remembered(&mut self, start: u32, end: u32, memory: usize) -> bool {
