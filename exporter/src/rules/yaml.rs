@@ -104,7 +104,7 @@ pub(super) fn parse(file: u32, source: &str) -> Result<Vec<Rc<Node>>, Problem> {
 /// Deeper than any indentation.
 const PADDING: u32 = 100;
 /// How much may be parsed again because of lines that are not indented enough.
-const MAX_REPARSED: usize = 1 << 28;
+const MAX_REPARSED: usize = 1 << 26;
 
 enum ParseFailure {
     /// A line in brackets is not indented enough.

@@ -99,6 +99,10 @@ impl FdKind {
     /// Kinds without an inode of their own on a file system, by the name the kernel gives them.
     fn anonymous(path: &[u8]) -> Option<FdKind> {
         let name = path.strip_prefix(b"/").unwrap_or(path);
+        // Nearly every file has a path of its own, and this is asked of every opened file.
+        if !matches!(name.first(), Some(b'a' | b'm' | b'p')) {
+            return None;
+        }
         [
             (&b"anon_inode:[eventfd]"[..], FdKind::Event),
             (b"anon_inode:[eventpoll]", FdKind::EventPoll),
