@@ -67,6 +67,7 @@ const COSTS: &[(&str, &str)] = &[
     ("OFF_TTY_", "proc.tty"),
     ("OFF_PID_", "process ids in pid namespaces (proc.vpid, thread.vtid, …)"),
     ("OFF_UPID_", "process ids in pid namespaces (proc.vpid, thread.vtid, …)"),
+    ("SIZE_PID", "process ids in pid namespaces (proc.vpid, thread.vtid, …)"),
     ("SIZE_UPID", "process ids in pid namespaces (proc.vpid, thread.vtid, …)"),
     ("OFF_PIDNS_", "pid namespaces"),
     ("OFF_NSPROXY_", "namespaces"),
