@@ -51,16 +51,21 @@ if [ "$(bpf-linker --version 2>/dev/null)" != "bpf-linker $linker_version" ]; th
 	rm -rf "$tools/build"
 fi
 
-# Paths are in the line information: give them names that every machine has.
+cd "$here"
+cargo fetch --locked --target x86_64-unknown-linux-gnu
+
+# Paths are in the line information: give them names that every machine has. The folders below registry/src are
+# named after where this machine gets its crates from.
 separator=$(printf '\037')
 flags=-Cdebuginfo=2
 for flag in -Clinker=bpf-linker -Clink-arg=--btf '--cfg=bpf_target_arch="x86_64"' \
-	"--remap-path-prefix=$repo=/yagura" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-	"--remap-path-prefix=$(rustc --print sysroot)=/rust"; do
+	"--remap-path-prefix=$repo=/yagura" "--remap-path-prefix=$(rustc --print sysroot)=/rust"; do
 	flags=$flags$separator$flag
 done
+for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+	flags=$flags$separator--remap-path-prefix=$crates=/crates
+done
 
-cd "$here"
 # core is built from source, which needs what only a nightly, or this variable, allows.
 RUSTC_BOOTSTRAP=1 CARGO_ENCODED_RUSTFLAGS=$flags cargo build --release --locked -Z build-std=core \
 	--target bpfel-unknown-none --target-dir "$target"
