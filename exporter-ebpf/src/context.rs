@@ -125,16 +125,16 @@ pub fn submit(s: *mut Scratch) {
     // SAFETY: `s` is this CPU's scratch memory; the mask bounds the length for the verifier.
     unsafe {
         let len = mask::<0xffff>((*s).position);
-        if len as usize > size_of_val(&(*s).record) {
-            return;
-        }
         let header: *mut Header = (&raw mut (*s).record).cast();
         (*header).len = len as u32;
         if (*s).fault != 0 {
             (*header).flags |= RECORD_FAULT;
         }
         let ring = (&raw const EVENTS).cast_mut().cast();
-        let lost = bpf::bpf_ringbuf_output(ring, (&raw mut (*s).record).cast(), len, wake_flags()) != 0;
+        // The bounds of the sections keep a record far below this; the verifier does not know it. The scratch
+        // memory is given back and the event counted whatever happens.
+        let lost = len as usize > size_of_val(&(*s).record)
+            || bpf::bpf_ringbuf_output(ring, (&raw mut (*s).record).cast(), len, wake_flags()) != 0;
         let (event_type, truncated, fault) = ((*s).event_type, (*s).truncated, (*s).fault);
         (*s).busy = 0;
         if let Some(counters) = maps::counters(event_type) {

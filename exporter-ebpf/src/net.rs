@@ -69,28 +69,33 @@ pub fn sys_sendmsg(ctx: BtfTracePointContext) -> i32 {
     } else {
         probe_user::<[u64; 4]>(event.arg(1))
     };
-    let Some([name, name_len, iov, iovs]) = message else {
-        record::fault(event.s);
-        context::submit(event.s);
-        return 0;
-    };
-    if sends || event.ret >= 0 {
-        put_sockaddr(&event, name, name_len);
-    }
-    if event.wants(WANT_DATA) && iovs != 0 {
-        let first = if compat {
-            probe_user::<[u32; 2]>(iov).map(|v| [u64::from(v[0]), u64::from(v[1])])
-        } else {
-            probe_user::<[u64; 2]>(iov)
-        };
-        match first {
-            Some([base, len]) => put_data(&event, sends, base, len),
-            None => record::fault(event.s),
+    match message {
+        Some([name, name_len, iov, iovs]) => {
+            if sends || event.ret >= 0 {
+                put_sockaddr(&event, name, name_len);
+            }
+            if event.wants(WANT_DATA) && iovs != 0 {
+                put_first_buffer(&event, sends, compat, iov);
+            }
         }
+        None => record::fault(event.s),
     }
     capture::put_wanted(&event);
     context::submit(event.s);
     0
+}
+
+#[inline(always)]
+fn put_first_buffer(event: &Event, sends: bool, compat: bool, iov: u64) {
+    let first = if compat {
+        probe_user::<[u32; 2]>(iov).map(|v| [u64::from(v[0]), u64::from(v[1])])
+    } else {
+        probe_user::<[u64; 2]>(iov)
+    };
+    match first {
+        Some([base, len]) => put_data(event, sends, base, len),
+        None => record::fault(event.s),
+    }
 }
 
 #[inline(always)]
