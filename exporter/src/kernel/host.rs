@@ -101,6 +101,17 @@ impl Host {
 /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// The id by which the kernel side knows this process. In another pid namespace than the initial one that is
+/// not to be found out, and our own number there is another process's in the initial one, which must not be
+/// hidden: then it is the id of no process.
+pub fn own_tgid() -> u32 {
+    tgid(std::process::id(), in_initial_pid_namespace())
+}
+
+fn tgid(own: u32, initial: bool) -> u32 {
+    if initial { own } else { u32::MAX }
+}
+
 fn in_initial_pid_namespace() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == INITIAL_PID_NAMESPACE)
 }
@@ -207,6 +218,12 @@ fn active_mode(modes: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_other_process_is_taken_for_this_one() {
+        assert_eq!(tgid(7, true), 7);
+        assert_eq!(tgid(7, false), u32::MAX, "in the initial namespace 7 is somebody else");
+    }
 
     #[test]
     fn the_mode_in_brackets_is_the_active_one() {

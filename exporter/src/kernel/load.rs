@@ -29,7 +29,7 @@ use super::{
     counters::RingErrors,
     facts::{Facts, MissingFact},
     heap::release_freed_memory,
-    host::{Host, missing_capabilities},
+    host::{self, Host, missing_capabilities},
     report::{ProgramReport, TypeReport, chain},
     ring_pages::RingPages,
 };
@@ -327,7 +327,7 @@ fn load_object(options: &KernelOptions, facts: &Facts) -> Result<Ebpf, KernelErr
     let cpus = aya::util::nr_cpus().map_err(|(path, source)| {
         KernelError::object(aya::EbpfError::FileError { path: path.into(), error: source })
     })?;
-    let self_tgid = options.self_tgid.unwrap_or_else(std::process::id);
+    let self_tgid = options.self_tgid.unwrap_or_else(host::own_tgid);
     let wake_bytes = options.wake_bytes();
     let mut loader = EbpfLoader::new();
     loader
