@@ -136,7 +136,9 @@ impl Cgroups {
         }
         let known = if id > ROOT_ID { self.by_id.get(id).cloned() } else { None };
         self.unknown += u64::from(known.is_none());
-        known
+        // A process that moved itself into a cgroup that it made (a container with a delegated subtree can) is
+        // still where it was: to say nothing would hide it. Its next exec or fork tells the path.
+        known.or_else(|| before.cloned())
     }
 
     /// Makes a cgroup known to processes that join it later.
@@ -158,7 +160,7 @@ impl Cgroups {
         self.by_id.evicted()
     }
 
-    /// Events whose cgroup had no known path.
+    /// Events whose cgroup had no known path: the one that the process was in before stands in.
     pub fn unknown(&self) -> u64 {
         self.unknown
     }
@@ -225,7 +227,10 @@ mod tests {
         let seen = cgroups.of(7, Some(b"/k8s.io/x"), None).unwrap();
         assert_eq!(cgroups.of(7, None, None), Some(Arc::clone(&seen)));
         // A process that moved takes the new one, and one that did not keeps its own.
-        assert_eq!(cgroups.of(8, None, Some(&seen)), None);
+        assert_eq!(cgroups.of(8, None, Some(&seen)), Some(Arc::clone(&seen)), "unknown: where it was");
+        assert_eq!(cgroups.unknown(), 2);
+        let other = cgroups.of(9, Some(b"/k8s.io/y"), None).unwrap();
+        assert_eq!(cgroups.of(9, None, Some(&seen)), Some(other));
         assert_eq!(cgroups.of(7, None, Some(&seen)), Some(Arc::clone(&seen)));
         // An id that is used again, for another path.
         assert_eq!(&*cgroups.of(7, Some(b"/other"), None).unwrap().path, b"/other");

@@ -186,7 +186,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         counter(
             "yagura_cgroups_unknown_total",
             &[],
-            "Events whose control group had no known path: container.id is absent.",
+            "Events whose control group had no known path: container.id is that of the one before, or absent.",
             one(table.cgroups_unknown.get()),
         ),
         gauge("yagura_sockets", "Sockets whose use is remembered.", table.sockets.get()),
