@@ -94,7 +94,7 @@ pub struct EnrichStats {
     pub incomplete: u64,
     pub cgroups: u64,
     pub cgroups_evicted: u64,
-    /// Events whose cgroup had no known path: `container.id` is absent.
+    /// Events whose cgroup had no known path: `container.id` is that of the cgroup before, or absent.
     pub cgroups_unknown: u64,
     pub sockets: u64,
     pub sockets_evicted: u64,
@@ -334,7 +334,8 @@ impl Enricher {
                 self.sockets.forget(socket.ino);
                 true
             }
-            EventType::Recvfrom | EventType::Recvmsg => true,
+            // One that took nothing in says nothing about the role.
+            EventType::Recvfrom | EventType::Recvmsg if event.succeeded() => true,
             EventType::Sendto | EventType::Sendmsg | EventType::Connect => false,
             _ => return SocketUse { tuple: event.tuple(), ..SocketUse::default() },
         };

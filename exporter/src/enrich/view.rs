@@ -119,7 +119,10 @@ impl<'e> View<'e> {
 
     /// The ends of the event's IP socket and their roles.
     pub fn connection(&self) -> Option<Connection> {
-        let socket = self.event.socket()?;
+        let Some(socket) = self.event.socket() else {
+            let tuple = self.event.tuple()?;
+            return Some(Connection::Ends { client: tuple.local, server: tuple.remote, is_server: false });
+        };
         let ty = self.event.event_type();
         let bound = || Some(Connection::Listening { server: address::local(&socket)? });
         if matches!(ty, EventType::Bind | EventType::Listen) {

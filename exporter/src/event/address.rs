@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use exporter_common::record::{SOCKET_CONNECTED, SectionKind, SocketInfo};
+use exporter_common::{
+    event_type::EventType,
+    record::{SOCKET_CONNECTED, SectionKind, SocketInfo},
+};
 
 use super::Event;
 
@@ -10,6 +13,12 @@ pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 pub const AF_NETLINK: u16 = 16;
+const SOCK_STREAM: u16 = 1;
+
+const EBADF: i64 = -9;
+const EFAULT: i64 = -14;
+const EINVAL: i64 = -22;
+const ENOTSOCK: i64 = -88;
 
 /// Both ends of a socket as one event sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +98,11 @@ impl<'a> Event<'a> {
 
     /// Both ends: the kernel's where the socket has a peer, else the address of this very call.
     pub fn tuple(&self) -> Option<Tuple> {
-        let socket = self.socket()?;
+        let Some(socket) = self.socket() else { return self.tuple_without_socket() };
         let mut local = local(&socket)?;
-        let remote = if socket.flags & SOCKET_CONNECTED != 0 || socket.remote_port != 0 {
+        let remote = if let Some(sent_to) = self.sent_to(&socket) {
+            sent_to
+        } else if socket.flags & SOCKET_CONNECTED != 0 || socket.remote_port != 0 {
             (ip(socket.family, &socket.remote_addr)?, socket.remote_port)
         } else {
             match self.sockaddr()? {
@@ -104,6 +115,43 @@ impl<'a> Event<'a> {
             local.0 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         }
         Some(Tuple { local, remote })
+    }
+
+    /// Where a datagram went, if the call named an address: that counts, also on a socket that is connected to
+    /// another. A stream goes to its peer whatever the call says.
+    fn sent_to(&self, socket: &SocketInfo) -> Option<(IpAddr, u16)> {
+        if !matches!(self.event_type(), EventType::Sendto | EventType::Sendmsg)
+            || socket.sock_type == SOCK_STREAM
+        {
+            return None;
+        }
+        match self.sockaddr()? {
+            Address::Ip(address, port) => Some((address, port)),
+            _ => None,
+        }
+    }
+
+    /// While a connect waits, another thread can close its descriptor or put a file in its place. What is left
+    /// then is the address that was asked for.
+    fn tuple_without_socket(&self) -> Option<Tuple> {
+        let remote = match self.orphan_address()? {
+            Address::Ip(address, port) => (address, port),
+            _ => return None,
+        };
+        let unspecified = match remote.0 {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Some(Tuple { local: (unspecified, 0), remote })
+    }
+
+    /// The address of a connect whose descriptor is no longer its socket, though it was one: else the call had
+    /// failed at once.
+    pub fn orphan_address(&self) -> Option<Address<'a>> {
+        let orphan = self.event_type() == EventType::Connect
+            && self.socket().is_none()
+            && !matches!(self.header.ret, EBADF | ENOTSOCK | EFAULT | EINVAL);
+        orphan.then(|| self.sockaddr()).flatten()
     }
 }
 

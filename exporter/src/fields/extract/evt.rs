@@ -192,6 +192,19 @@ fn error_count<'a>(event: &Event<'_>, counts: impl Fn(ErrorKind) -> bool) -> Opt
     (has_result(ty) && counts(kind)).then_some(Value::Uint(u64::from(event.header.ret < 0)))
 }
 
+/// Flags and mode of an openat2. They are in the caller's memory, where another thread can change them until
+/// the call ends: how the file is accessed is what the kernel says, if it was opened.
+fn openat2(event: &Event<'_>) -> Option<(u64, u64)> {
+    let how = event.open_how().map(|how| (how.flags, how.mode));
+    let Some(file) = event.file().filter(|_| event.succeeded()) else { return how };
+    let opened = u64::from(file.open_flags);
+    let (flags, mode) = how.unwrap_or((opened & !KERNEL_LARGEFILE, 0));
+    Some((flags & !O_ACCMODE | opened & O_ACCMODE, mode))
+}
+
+/// The kernel adds it to every open of a 64-bit program.
+const KERNEL_LARGEFILE: u64 = 0o100_000;
+
 /// What an open asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
@@ -200,12 +213,12 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// `None` if the event is no open, or its `open_how` could not be read.
+    /// `None` if the event is no open, or it failed and its `open_how` could not be read.
     pub(super) fn of(event: &Event<'_>) -> Option<Open> {
         let (flags, mode) = match event.event_type() {
             T::Open => (event.arg(1), event.arg(2)),
             T::Openat => (event.arg(2), event.arg(3)),
-            T::Openat2 => event.open_how().map(|how| (how.flags, how.mode))?,
+            T::Openat2 => openat2(event)?,
             // creat is open with these flags, by definition. Falco does not count it as a write.
             T::Creat => (O_CREAT | 0o1 | 0o1_000, event.arg(1)),
             _ => return None,

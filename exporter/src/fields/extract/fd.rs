@@ -10,7 +10,7 @@ use exporter_common::{
 use super::{NOT_AVAILABLE, owned, path};
 use crate::{
     enrich::{View, view::Connection},
-    event::address::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX},
+    event::address::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, Address},
     fields::{Value, table::fd::FdField as F},
 };
 
@@ -250,6 +250,12 @@ impl<'e> View<'e> {
             T::MemfdCreate => Some(FdKind::Memfd),
             T::Bpf if event.succeeded() => Some(FdKind::Bpf),
             T::Userfaultfd if event.succeeded() => Some(FdKind::UserFault),
+            T::Connect => match event.orphan_address()? {
+                Address::Ip(IpAddr::V4(_), _) => Some(FdKind::Ipv4),
+                Address::Ip(IpAddr::V6(_), _) => Some(FdKind::Ipv6),
+                Address::Unix(_) => Some(FdKind::Unix),
+                Address::Other(_) => None,
+            },
             _ => None,
         }
     }
@@ -268,6 +274,7 @@ impl<'e> View<'e> {
         let name = self.fd_name.get_or_init(|| match event.socket() {
             Some(_) => self.socket_name(),
             None => match event.event_type() {
+                T::Connect => self.socket_name(),
                 T::Open | T::Openat | T::Openat2 | T::Creat => {
                     self.absolute(SectionKind::Path, SectionKind::PathArg).map(Cow::into_owned)
                 }
@@ -290,12 +297,16 @@ impl<'e> View<'e> {
 
     /// `client:port->server:port`, `address:port` of a listening socket, or a unix socket's path.
     pub(super) fn socket_name(&self) -> Option<Vec<u8>> {
-        let socket = self.event.socket()?;
-        if socket.family == AF_UNIX {
+        let orphan = self.event.orphan_address();
+        let is_unix = match self.event.socket() {
+            Some(socket) => socket.family == AF_UNIX,
+            None => matches!(orphan?, Address::Unix(_)),
+        };
+        if is_unix {
             // The end that has a name: the server's, whichever end the process is. Falco puts the addresses
             // of kernel structures before it; they tell a rule nothing.
             let passed = match self.event.sockaddr() {
-                Some(crate::event::address::Address::Unix(path)) => Some(path),
+                Some(Address::Unix(path)) => Some(path),
                 _ => None,
             };
             let peer = self.event.bytes(SectionKind::UnixPeer).filter(|name| !name.is_empty());

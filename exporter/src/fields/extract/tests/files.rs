@@ -97,6 +97,7 @@ fn open_modes_are_told_apart() {
     let how = |flags, mode| {
         RecordBuilder::new(T::Openat2).ret(3).fixed(K::OpenHow, &OpenHow { flags, mode, resolve: 8 })
     };
+    let opened = |open_flags| FileInfo { open_flags, mode: 0o100_600, fd: 3, ..FileInfo::default() };
     let open = |flags, mode| RecordBuilder::new(T::Open).ret(3).args(&[0, flags, mode]);
     for (record, read, write, exec, create) in [
         (open(0, 0o777), "true", "false", "false", "false"),
@@ -109,6 +110,16 @@ fn open_modes_are_told_apart() {
         (open(0o20_200_002, 0o700).ret(-13), "true", "true", "true", "false"),
         (how(0o102, 0o100), "true", "true", "true", "false"),
         (RecordBuilder::new(T::Openat2).ret(-14), "false", "false", "false", "false"),
+        // What the caller wrote into `open_how` meanwhile does not count, nor that it is gone.
+        (how(0, 0).fixed(K::File, &opened(0o100_001)), "false", "true", "false", "false"),
+        (how(1, 0).fixed(K::File, &opened(0o100_000)), "true", "false", "false", "false"),
+        (
+            RecordBuilder::new(T::Openat2).ret(3).fixed(K::File, &opened(0o100_002)),
+            "true",
+            "true",
+            "false",
+            "false",
+        ),
         (RecordBuilder::new(T::Creat).ret(3).args(&[0, 0o711]), "false", "true", "true", "false"),
         (RecordBuilder::new(T::Mkdir).args(&[0, 0o777]), "false", "false", "false", "false"),
     ] {

@@ -252,6 +252,13 @@ fn a_udp_socket_that_receives_first_serves() {
         let rows = [("fd.name", "7.7.7.7:6000->0.0.0.0:53"), ("fd.sport", "53"), ("fd.is_server", "true")];
         check(&mut enricher, record, &rows);
     }
+
+    // Nothing was there to receive: that makes nobody a server.
+    let other = SocketInfo { ino: 6, ..socket };
+    let record = |ty| RecordBuilder::new(ty).args(&[3]).fixed(K::Socket, &other);
+    check(&mut enricher, record(EventType::Recvfrom).ret(-11), &[("fd.name", ABSENT)]);
+    let rows = [("fd.name", "0.0.0.0:53->7.7.7.7:6000"), ("fd.sip", "7.7.7.7"), ("fd.is_server", "false")];
+    check(&mut enricher, record(EventType::Sendto).ret(9).section(K::Sockaddr, &peer), &rows);
 }
 
 #[test]
@@ -302,4 +309,45 @@ fn a_duplicated_socket_is_still_a_socket() {
             ("evt.category", "net"),
         ],
     );
+}
+
+/// A datagram goes where the call says, also from a socket that is connected to another address.
+#[test]
+fn a_datagram_goes_where_the_call_says() {
+    let connected = SocketInfo { sock_type: 2, protocol: 17, ..TCP };
+    for (socket, ty, sip) in [
+        (connected, EventType::Sendto, "8.8.8.8"),
+        (connected, EventType::Sendmsg, "8.8.8.8"),
+        (SocketInfo { sock_type: 3, ..connected }, EventType::Sendto, "8.8.8.8"),
+        (connected, EventType::Recvfrom, "10.96.0.1"),
+        (TCP, EventType::Sendto, "10.96.0.1"),
+    ] {
+        let record = RecordBuilder::new(ty).args(&[3]).fixed(K::Socket, &socket);
+        let record = record.section(K::Sockaddr, sockaddr([8, 8, 8, 8], 53));
+        let field = if ty == EventType::Recvfrom { "fd.cip" } else { "fd.sip" };
+        check(&mut enricher(), record, &[(field, sip)]);
+    }
+}
+
+/// While a connect waits another thread can put another file in its descriptor's place.
+#[test]
+fn a_connect_without_its_socket_is_still_one() {
+    let connect = |ret| RecordBuilder::new(EventType::Connect).args(&[3]).ret(ret);
+    let to = sockaddr([10, 96, 0, 1], 443);
+    for (ret, name, kind) in [
+        (0, "0.0.0.0:0->10.96.0.1:443", "4"),
+        (-115, "0.0.0.0:0->10.96.0.1:443", "4"),
+        (-111, "0.0.0.0:0->10.96.0.1:443", "4"),
+        (-9, ABSENT, ABSENT),
+        (-88, ABSENT, ABSENT),
+    ] {
+        let rows = [("fd.name", name), ("fd.typechar", kind), ("fd.num", "3")];
+        check(&mut enricher(), connect(ret).section(K::Sockaddr, &to), &rows);
+    }
+    check(
+        &mut enricher(),
+        connect(0).section(K::Sockaddr, b"\x01\0/run/docker.sock\0"),
+        &[("fd.name", "/run/docker.sock"), ("fd.typechar", "u"), ("fd.sip", ABSENT)],
+    );
+    check(&mut enricher(), connect(0), &[("fd.name", ABSENT), ("fd.typechar", ABSENT)]);
 }
