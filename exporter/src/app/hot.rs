@@ -3,8 +3,8 @@
 use std::{
     io,
     sync::{
-        Arc,
-        mpsc::{Receiver, Sender as Messages, TryRecvError, channel},
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender as Messages, TryRecvError, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -30,8 +30,11 @@ const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// How long the hot thread may take to notice new rules.
 const SWAP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Rules on their way to the hot thread: whoever takes them out decides whether they come into use.
+type Offer = Arc<Mutex<Option<Box<Active>>>>;
+
 enum Message {
-    Swap(Box<Active>),
+    Swap(Offer),
     /// Take what is left in the ring until this moment, then end.
     Stop(Instant),
 }
@@ -60,10 +63,14 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// The hot thread is gone.
+/// The rules did not come into use, and will not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the thread that reads the events has ended")]
-pub struct Gone;
+pub enum SwapError {
+    #[error("the thread that reads the events has ended")]
+    Gone,
+    #[error("the thread that reads the events is too busy to change rules")]
+    Busy,
+}
 
 /// What the thread works with.
 #[derive(Debug)]
@@ -102,12 +109,31 @@ impl Hot {
 }
 
 impl Control {
-    /// Makes the thread use other rules from the next event on, and waits until it does.
-    pub fn swap(&self, active: Active) -> Result<(), Gone> {
-        self.messages.send(Message::Swap(Box::new(active))).map_err(|_| Gone)?;
+    /// Makes the thread use other rules from the next event on, and waits until it does. After an error
+    /// the old rules stay: those that the thread did not take in time are taken back.
+    pub fn swap(&self, active: Active) -> Result<(), SwapError> {
+        let offer = Arc::new(Mutex::new(Some(Box::new(active))));
+        self.messages.send(Message::Swap(Arc::clone(&offer))).map_err(|_| SwapError::Gone)?;
         self.waker.wake();
-        self.replaced.recv_timeout(SWAP_TIMEOUT).map(drop).map_err(|_| Gone)
+        settle(&offer, &self.replaced, SWAP_TIMEOUT)
     }
+}
+
+/// Waits until what was offered is taken and what it replaced has come back.
+fn settle<T>(offer: &Mutex<Option<T>>, replaced: &Receiver<T>, timeout: Duration) -> Result<(), SwapError> {
+    match replaced.recv_timeout(timeout) {
+        Ok(_) => Ok(()),
+        Err(RecvTimeoutError::Disconnected) => Err(SwapError::Gone),
+        Err(RecvTimeoutError::Timeout) => match take(offer) {
+            Some(_) => Err(SwapError::Busy),
+            // It was taken at the last moment: the answer is on its way.
+            None => replaced.recv().map(drop).map_err(|_| SwapError::Gone),
+        },
+    }
+}
+
+fn take<T>(offer: &Mutex<Option<T>>) -> Option<T> {
+    offer.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Says that the thread has ended, also when it panics.
@@ -130,7 +156,11 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
     engine.publish();
     loop {
         match inbox.try_recv() {
-            Ok(Message::Swap(active)) => drop(outbox.send(engine.swap(active))),
+            Ok(Message::Swap(offer)) => {
+                if let Some(active) = take(&offer) {
+                    drop(outbox.send(engine.swap(active)));
+                }
+            }
             Ok(Message::Stop(deadline)) => stop = Some(deadline),
             Err(TryRecvError::Empty) => {}
             // The control side is gone without a word: end in order.
@@ -174,5 +204,44 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
     engine.publish();
     if let Some(tap) = &mut tap {
         counters.record_behind.add(tap.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offered_rules_come_into_use_or_are_taken_back() {
+        // Whether the thread takes the offer, whether it answers, and what comes of it.
+        for (takes, answers, expected) in
+            [(true, true, Ok(())), (true, false, Err(SwapError::Gone)), (false, false, Err(SwapError::Busy))]
+        {
+            let offer = Mutex::new(Some("new"));
+            let (outbox, replaced) = channel();
+            if takes {
+                assert_eq!(take(&offer), Some("new"));
+            }
+            if answers {
+                outbox.send("old").unwrap();
+            }
+            // A thread that took the rules and ended has dropped its side.
+            let waiting = (!takes).then_some(outbox);
+            assert_eq!(settle(&offer, &replaced, Duration::ZERO), expected);
+            assert_eq!(take(&offer), None, "nobody can take it later");
+            drop(waiting);
+        }
+    }
+
+    #[test]
+    fn an_answer_after_the_timeout_counts() {
+        let offer = Mutex::new(None);
+        let (outbox, replaced) = channel();
+        let late = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            outbox.send("old")
+        });
+        assert_eq!(settle(&offer, &replaced, Duration::ZERO), Ok(()));
+        late.join().unwrap().unwrap();
     }
 }

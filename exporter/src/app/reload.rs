@@ -22,7 +22,7 @@ pub enum StageError {
     #[error("the kernel refuses what the rules need")]
     Kernel(#[from] KernelError),
     #[error(transparent)]
-    Gone(#[from] super::hot::Gone),
+    Swap(#[from] super::hot::SwapError),
 }
 
 /// What rules act on: the kernel side and the hot thread, or a test's record of both.

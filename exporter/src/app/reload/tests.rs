@@ -6,7 +6,7 @@ use exporter_common::{
 };
 
 use super::*;
-use crate::{app::hot::Gone, metrics::Ledger};
+use crate::{app::hot::SwapError, metrics::Ledger};
 
 /// Records what is asked of it, and fails at the given step.
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct Fake {
 impl Fake {
     fn step(&mut self, step: String) -> Result<(), StageError> {
         self.steps.push(step);
-        if self.fail_at == Some(self.steps.len()) { Err(Gone.into()) } else { Ok(()) }
+        if self.fail_at == Some(self.steps.len()) { Err(SwapError::Gone.into()) } else { Ok(()) }
     }
 }
 
