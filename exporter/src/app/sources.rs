@@ -1,7 +1,8 @@
 //! Where rules come from: files and folders, or the binary itself.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -96,10 +97,17 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 fn read_file(path: &Path) -> Result<SourceFile, SourceError> {
     let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
+    let too_large = |bytes| SourceError::TooLarge { path: path.to_owned(), bytes };
     if metadata.len() > MAX_FILE_BYTES {
-        return Err(SourceError::TooLarge { path: path.to_owned(), bytes: metadata.len() });
+        return Err(too_large(metadata.len()));
     }
-    let bytes = fs::read(path).map_err(|source| read_error(path, source))?;
+    // A pipe or a device has no size, and may have no end.
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|source| read_error(path, source))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|source| read_error(path, source))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(too_large(bytes.len() as u64));
+    }
     let text = String::from_utf8(bytes).map_err(|error| SourceError::NotText {
         path: path.to_owned(),
         offset: error.utf8_error().valid_up_to(),
@@ -139,6 +147,7 @@ mod tests {
             ("absent.yaml", "absent.yaml: cannot read: No such file or directory"),
             ("latin1.yaml", "latin1.yaml: not UTF-8 (byte 8)"),
             ("huge.yaml", "huge.yaml: 16777217 bytes; rule files have at most 16777216"),
+            ("/dev/zero", "/dev/zero: 16777217 bytes; rule files have at most 16777216"),
             ("empty", "empty: no rule files (*.yaml, *.yml) in this folder"),
         ] {
             let error = names(&RuleSources::Paths(vec![path(name)])).unwrap_err();
