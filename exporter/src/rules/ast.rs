@@ -45,7 +45,7 @@ pub(super) enum Operand {
     /// Only as an argument.
     Literal(Literal),
     /// Only as an argument.
-    List(Vec<Literal>, Span),
+    List(Vec<Operand>, Span),
 }
 
 impl Operand {
@@ -249,9 +249,9 @@ impl fmt::Display for Operand {
     }
 }
 
-struct List<'a>(&'a [Literal]);
+struct List<'a, T>(&'a [T]);
 
-impl fmt::Display for List<'_> {
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(")?;
         for (index, item) in self.0.iter().enumerate() {

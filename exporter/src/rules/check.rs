@@ -357,10 +357,11 @@ impl Checker<'_> {
                 Term::String(literal.value.as_bytes().into()),
                 TermType { ty: FieldType::String, shape: Shape::One },
             )),
-            Operand::List(literals, _) => Ok((
-                Term::List(literals.iter().map(|literal| literal.value.as_bytes().into()).collect()),
-                TermType { ty: FieldType::String, shape: Shape::List },
-            )),
+            Operand::List(items, _) => {
+                let items: Vec<Checked<(Term, TermType)>> =
+                    items.iter().map(|item| self.operand(item)).collect();
+                Ok(list(items.into_iter().collect::<Checked<Vec<_>>>()?))
+            }
         }
     }
 
@@ -412,6 +413,14 @@ pub(super) fn field_error(error: &FieldError) -> (String, bool) {
         FieldError::WrongSource { .. } | FieldError::NotProvided { .. } => (error.to_string(), true),
         FieldError::BadArgument { .. } => (error.to_string(), false),
     }
+}
+
+/// A transformer's list. Its type is text only if that of all its items is.
+pub(super) fn list(items: Vec<(Term, TermType)>) -> (Term, TermType) {
+    let mut types = items.iter().map(|(_, ty)| ty.ty);
+    let ty = types.find(|ty| *ty != FieldType::String).unwrap_or(FieldType::String);
+    let terms = items.into_iter().map(|(term, _)| term).collect();
+    (Term::List(terms), TermType { ty, shape: Shape::List })
 }
 
 /// The type of a transformer's result, or which arguments it takes.

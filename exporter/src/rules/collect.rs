@@ -177,11 +177,13 @@ impl Collected {
             tags,
             exceptions,
         } = keys;
-        // Reading has reported what is missing.
-        let (Some(condition), Some(output), Some(desc), Some(priority)) = (condition, output, desc, priority)
-        else {
+        // Reading has reported what is missing. What is there is looked at all the same.
+        let Some(condition) = condition else {
+            self.broken.insert(name.as_str().to_owned());
             return;
         };
+        let (output, desc) = (output.unwrap_or_default(), desc.unwrap_or_default());
+        let priority = priority.unwrap_or(Priority::Debug);
         let source_name = source.as_ref().map_or(Source::Syscall.name(), Text::as_str).to_owned();
         let known_source = Source::from_name(&source_name);
         let mut exceptions = exceptions.unwrap_or_default();

@@ -6,6 +6,7 @@
 use super::{
     ast::{Modifier, Operator, OperatorKind, quoted},
     diagnostic::{Code, Problem},
+    item::errors,
     lexer::is_bare,
     reader::Reader,
     text::{Place, Text},
@@ -51,7 +52,10 @@ pub(super) fn read(reader: &mut Reader<'_>, appending: bool) -> Option<Vec<Excep
     };
     let mut exceptions: Vec<Exception> = Vec::new();
     for node in nodes {
-        let Some(exception) = read_one(reader, node, appending) else { continue };
+        let before = errors(reader.problems);
+        let exception = read_one(reader, node, appending);
+        // What is left of a misread one would only give more errors of the same cause.
+        let Some(exception) = exception.filter(|_| errors(reader.problems) == before) else { continue };
         if exceptions.iter().any(|known| known.name == exception.name) {
             let message = format!("the rule has more than one exception '{}'", exception.name);
             reader.report(Problem::new(Code::ExceptionNameNotUnique, exception.place, message));

@@ -156,13 +156,18 @@ pub(super) fn read(node: &Node, problems: &mut Vec<Problem>) -> Read {
         "macro" => reader.macro_(name.clone()),
         _ => reader.rule(name.clone()),
     };
-    match item {
-        Some(item) if errors(problems) == errors_before => Read::Item(item),
+    let whole = errors(problems) == errors_before;
+    match (item, whole) {
+        (Some(item), true) => Read::Item(item),
+        // Nothing is going to run, but its condition and its output can be wrong as well.
+        (Some(Item::Rule(rule)), false) if matches!(rule.action, RuleAction::Define(_)) => {
+            Read::Item(Item::Rule(rule))
+        }
         _ => Read::Broken(name.map(|name| name.as_str().to_owned())),
     }
 }
 
-fn errors(problems: &[Problem]) -> usize {
+pub(super) fn errors(problems: &[Problem]) -> usize {
     problems.iter().filter(|problem| problem.code.severity() == super::Severity::Error).count()
 }
 
@@ -317,10 +322,16 @@ impl Reader<'_> {
         self.unknown_keys(RULE_KEYS);
         self.capture();
         let append = self.append_flag();
+        let before = errors(self.problems);
         let (appended, replaced) = self.overrides(APPENDABLE, REPLACEABLE);
+        let misread = errors(self.problems) > before;
         let overridden = !(appended.is_empty() && replaced.is_empty());
         if append && overridden {
             self.override_with_append();
+            return None;
+        }
+        if misread && !overridden {
+            // Meant to change a rule, not to define one.
             return None;
         }
         let action = if overridden {

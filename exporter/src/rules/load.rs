@@ -107,10 +107,11 @@ impl<'a> Loader<'a> {
                 rules.extend(self.rule(rule, source, rules.len(), &mut lists, &mut macros, problems));
             }
         }
-        self.unused(&lists, &macros, problems);
         if problems.iter().any(|problem| problem.code.severity() == Severity::Error) {
+            // What could not be read may use what seems unused.
             return None;
         }
+        self.unused(&lists, &macros, problems);
         let set = compile::compile(rules, self.exprs, self.options.rule_matching, self.scheme);
         warn_event_types(self.collected, &set, problems);
         Some(set)

@@ -161,6 +161,10 @@ impl Parser<'_> {
     fn check(&mut self) -> Result<Expr, ParseError> {
         let start = self.lexer.at;
         if let Some(left) = self.operand(0)? {
+            if let Operand::Call(Call { function: Function::Val, span, .. }) = left {
+                let message = "'val' can only stand on the right-hand side; here the field stands by itself";
+                return Err(ParseError::new(span, message));
+            }
             return self.comparison(left);
         }
         match self.lexer.identifier() {
@@ -224,7 +228,8 @@ impl Parser<'_> {
         }
         let start = self.lexer.at;
         if self.lexer.take("(") {
-            return Ok(Operand::List(self.list(start)?, self.lexer.span_from(start)));
+            let items = self.list(start, |parser| parser.list_item(depth))?;
+            return Ok(Operand::List(items, self.lexer.span_from(start)));
         }
         if let Some(value) = self.lexer.quoted_string()? {
             let span = self.lexer.span_from(start);
@@ -236,6 +241,14 @@ impl Parser<'_> {
         }
         Err(ParseError::new(self.lexer.here(), format!("unexpected {}", self.lexer.found()))
             .expected("a field, a transformer, a quoted string, a number or a list"))
+    }
+
+    /// One entry of a transformer's list: unlike in the list after an operator, a field is a field.
+    fn list_item(&mut self, depth: usize) -> Result<Option<Operand>, ParseError> {
+        match self.operand(depth)? {
+            Some(operand) => Ok(Some(operand)),
+            None => Ok(self.literal()?.map(Operand::Literal)),
+        }
     }
 
     /// `[…]` right after a field.
@@ -358,7 +371,7 @@ impl Parser<'_> {
     fn list_value(&mut self) -> Result<Right, ParseError> {
         let start = self.lexer.at;
         if self.lexer.take("(") {
-            let items = self.list(start)?;
+            let items = self.list(start, Self::literal)?;
             return Ok(Right::List(items, self.lexer.span_from(start)));
         }
         match self.lexer.identifier() {
@@ -372,11 +385,15 @@ impl Parser<'_> {
     }
 
     /// The items and the `)` of a list.
-    fn list(&mut self, start: usize) -> Result<Vec<Literal>, ParseError> {
+    fn list<T>(
+        &mut self,
+        start: usize,
+        item: impl Fn(&mut Self) -> Result<Option<T>, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
         let mut items = Vec::new();
         loop {
             self.lexer.blank();
-            match self.literal()? {
+            match item(self)? {
                 Some(item) => items.push(item),
                 None if items.is_empty() && self.lexer.rest().starts_with(')') => {}
                 None if self.lexer.at_end() => {

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     ast::{self, Operand},
-    check::{field_error, signature},
+    check::{field_error, list, signature},
     diagnostic::{Code, Problem},
     macros::at_span,
     parser, render,
@@ -232,8 +232,8 @@ fn typed(scheme: &Scheme, source: Source, operand: &Operand) -> Result<(Term, Te
         },
         Operand::Literal(literal) => Ok((Term::String(literal.value.as_bytes().into()), string(Shape::One))),
         Operand::List(items, _) => {
-            let items = items.iter().map(|item| item.value.as_bytes().into()).collect();
-            Ok((Term::List(items), string(Shape::List)))
+            let items: Result<Vec<_>, _> = items.iter().map(|item| typed(scheme, source, item)).collect();
+            Ok(list(items?))
         }
         Operand::Call(call) => {
             let args: Result<Vec<_>, _> = call.args.iter().map(|arg| typed(scheme, source, arg)).collect();

@@ -10,7 +10,16 @@ pub(super) fn value<'a, S: Subject>(term: &'a Term, subject: &'a S) -> Option<Va
     match term {
         Term::Field(field) => subject.get(field),
         Term::String(bytes) => Some(Value::str(bytes)),
-        Term::List(items) => Some(Value::List(items.iter().map(|item| Value::str(item)).collect())),
+        Term::List(terms) => {
+            let mut values = Vec::with_capacity(terms.len());
+            for term in terms {
+                match value(term, subject)? {
+                    Value::List(several) => values.extend(several),
+                    value => values.push(value),
+                }
+            }
+            Some(Value::List(values))
+        }
         Term::Option(args, option) => match &**args {
             [list, options] => {
                 let (list, options) = (value(list, subject)?, value(options, subject)?);

@@ -47,7 +47,7 @@ pub enum Term {
     /// `getopt(arguments, optstring)[option]`.
     Option(Box<[Term]>, u8),
     String(Box<[u8]>),
-    List(Box<[Box<[u8]>]>),
+    List(Box<[Term]>),
 }
 
 impl Check {
@@ -65,8 +65,10 @@ impl Term {
     pub fn fields<'t>(&'t self, found: &mut impl FnMut(&'t FieldRef)) {
         match self {
             Term::Field(field) => found(field),
-            Term::Call(_, args) | Term::Option(args, _) => args.iter().for_each(|arg| arg.fields(found)),
-            Term::String(_) | Term::List(_) => {}
+            Term::Call(_, args) | Term::Option(args, _) | Term::List(args) => {
+                args.iter().for_each(|arg| arg.fields(found));
+            }
+            Term::String(_) => {}
         }
     }
 }

@@ -65,17 +65,20 @@ fn carets_point_at_what_is_wrong() {
         ),
         (
             "- macro: known\n  condition: proc.name = x\n\
-             - rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type = open and (knwon or known)\n- macro: also\n  condition: known\n",
+             - rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type = open and (knwon or known)\n",
             "error[LOAD_ERR_VALIDATE]: undefined macro 'knwon'\n\
              \x20--> 1.yaml:7:35 in rule 'r'\n\
              \x20 |\n\
              7 |   condition: evt.type = open and (knwon or known)\n\
              \x20 |                                   ^^^^^\n\
-             \x20 = help: did you mean 'known'?\n\
-             warning[LOAD_UNUSED_MACRO]: macro 'also' is not used by any rule or macro\n\
-             \x20--> 1.yaml:8:10\n\
+             \x20 = help: did you mean 'known'?",
+        ),
+        (
+            "- macro: also\n  condition: proc.name = x\n",
+            "warning[LOAD_UNUSED_MACRO]: macro 'also' is not used by any rule or macro\n\
+             \x20--> 1.yaml:1:10\n\
              \x20 |\n\
-             8 | - macro: also\n\
+             1 | - macro: also\n\
              \x20 |          ^^^^",
         ),
         (

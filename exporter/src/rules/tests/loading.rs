@@ -350,8 +350,37 @@ fn every_error_is_reported_not_only_the_first() {
         (Code::CompileOutput, 5),
         (Code::CompileCondition, 7),
         (Code::YamlValidate, 11),
+        (Code::CompileCondition, 12),
     ];
     assert_eq!(codes(&load), expected, "{:#?}", load.diagnostics);
+}
+
+#[test]
+fn an_error_in_one_key_hides_none_in_another_and_makes_nothing_look_unused() {
+    let used = "- macro: m\n  condition: proc.name in (l)\n- list: l\n  items: [a]\n";
+    let rule = "- rule: r\n  desc: d\n  condition: evt.type = open and m and proc.nme = x\n  output: \"%proc.nmae\"\n";
+    let wrong = [Code::CompileCondition, Code::CompileOutput];
+    for (key, code) in [
+        ("  priority: LOW\n", Some(Code::YamlValidate)),
+        ("", Some(Code::YamlValidate)),
+        ("  priority: INFO\n  tags: x\n", Some(Code::YamlValidate)),
+        ("  priority: INFO\n  enabled: perhaps\n", Some(Code::YamlValidate)),
+        (
+            "  priority: INFO\n  exceptions: [{name: e, fields: [proc.name, fd.name], values: [[{}, x]]}]\n",
+            Some(Code::YamlValidate),
+        ),
+        ("  priority: INFO\n", None),
+    ] {
+        let load = load_text(&format!("{used}{rule}{key}"));
+        let mut found: Vec<Code> = codes(&load).into_iter().map(|(code, _)| code).collect();
+        let mut expected: Vec<Code> = wrong.into_iter().chain(code).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{key}: {:#?}", load.diagnostics);
+    }
+    // What was meant to change a rule is not taken for a definition that lacks keys.
+    let load = load_text("- rule: r\n  condition: and x.y = z\n  override: {condition: add}\n");
+    assert_eq!(codes(&load), [(Code::YamlValidate, 3)], "{:#?}", load.diagnostics);
 }
 
 #[test]

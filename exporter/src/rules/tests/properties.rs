@@ -32,10 +32,11 @@ fn operand() -> impl Strategy<Value = Operand> {
         Operand::Call(crate::rules::ast::Call { function, args, selector, span: Span::default() })
     };
     field.prop_recursive(2, 6, 3, move |inner| {
-        let list =
-            proptest::collection::vec(literal(), 0..3).prop_map(|list| Operand::List(list, Span::default()));
         let text = "[a-z ]{0,3}"
             .prop_map(|value| Operand::Literal(Literal { value, quoted: true, span: Span::default() }));
+        let item = prop_oneof![inner.clone(), text.clone()];
+        let list =
+            proptest::collection::vec(item, 0..3).prop_map(|list| Operand::List(list, Span::default()));
         let argument = prop_oneof![3 => inner, 1 => list, 1 => text];
         let function = proptest::sample::select(Function::ALL);
         (proptest::collection::vec(argument, 0..3), function, proptest::option::of("[a-z]"))
@@ -48,8 +49,12 @@ fn check() -> impl Strategy<Value = Expr> {
     let modifier = proptest::option::of(proptest::sample::select(Modifier::ALL));
     let number = "[+-]?[0-9]{1,3}(\\.[0-9]+)?(e[+-][0-9])?|0x[0-9a-f]{1,3}";
     let list = proptest::collection::vec(literal(), 0..4);
-    (operand(), operator, modifier, literal(), number, list, proptest::option::weighted(0.2, operand()))
-        .prop_map(|(left, operator, modifier, literal, number, list, right)| {
+    let left = operand().prop_filter(
+        "val is for the right-hand side",
+        |operand| !matches!(operand, Operand::Call(call) if call.function == Function::Val),
+    );
+    (left, operator, modifier, literal(), number, list, proptest::option::weighted(0.2, operand())).prop_map(
+        |(left, operator, modifier, literal, number, list, right)| {
             let modifier = modifier.filter(|_| operator.kind() == OperatorKind::String);
             let list = Right::List(list, Span::default());
             // A literal that begins like a call is only there in quotes.
@@ -65,7 +70,8 @@ fn check() -> impl Strategy<Value = Expr> {
             };
             let operator_span = Span::default();
             Expr::Check(Box::new(Check { left, operator, operator_span, modifier, right }))
-        })
+        },
+    )
 }
 
 fn condition() -> impl Strategy<Value = Expr> {
