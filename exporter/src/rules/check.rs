@@ -368,6 +368,10 @@ impl Checker<'_> {
     fn field(&mut self, field: &ast::Field) -> Checked<(Term, TermType)> {
         match self.scheme.resolve(self.source, &field.name, field.arg.as_deref()) {
             Ok(resolved) => {
+                if field.name == EVT_DIR {
+                    let problem = at_span(self.text, field.span, Code::DeprecatedItem, EVT_DIR_DEPRECATED);
+                    let _ = self.report(problem, false);
+                }
                 let ty = self.scheme.def(resolved.id).ty;
                 let shape = self.scheme.cardinality(&resolved).into();
                 Ok((Term::Field(resolved), TermType { ty, shape }))
@@ -402,6 +406,11 @@ impl Checker<'_> {
         Ok((term, ty))
     }
 }
+
+/// The only field that Falco has deprecated and we have.
+const EVT_DIR: &str = "evt.dir";
+pub(super) const EVT_DIR_DEPRECATED: &str =
+    "'evt.dir' is deprecated: it is '<' for every event, so that '>' never matches";
 
 /// Message, and whether the name is unknown.
 pub(super) fn field_error(error: &FieldError) -> (String, bool) {

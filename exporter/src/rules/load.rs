@@ -9,7 +9,7 @@ use exporter_common::event_type::EventType;
 
 use super::{
     LoadOptions, Rule, RuleSet, SourceFile, ast,
-    check::{Checker, Finding},
+    check::{self, Checker, Finding},
     collect::{self, Collected},
     compile,
     diagnostic::{Code, Diagnostic, Problem, Severity},
@@ -180,7 +180,7 @@ impl<'a> Loader<'a> {
                     return Some(Finding { problem, unknown: false });
                 }
             };
-            let (message, unknown) = super::check::field_error(&error);
+            let (message, unknown) = check::field_error(&error);
             let problem = Problem::new(Code::Validate, field.place(0), message)
                 .width(field.width(0..field.len()))
                 .suggest(error.suggestion())
@@ -292,7 +292,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// `%container.info`, which says nothing any more, is taken out of an output.
+/// `%container.info`, which says nothing any more, is taken out of an output; `evt.dir` is warned about.
 fn without_deprecated(output: &Text, what: &str, problems: &mut Vec<Problem>) -> Text {
     const RELIC: &str = "%container.info";
     let mut result = Text::default();
@@ -306,6 +306,11 @@ fn without_deprecated(output: &Text, what: &str, problems: &mut Vec<Problem>) ->
         done = at + RELIC.len();
     }
     result.push_range(output, done..output.len());
+    for (at, field) in output.as_str().match_indices("%evt.dir") {
+        let span = ast::Span { start: at + 1, end: at + field.len() };
+        let problem = macros::at_span(output, span, Code::DeprecatedItem, check::EVT_DIR_DEPRECATED);
+        problems.push(problem.item(what));
+    }
     result.trim()
 }
 

@@ -153,8 +153,12 @@ impl Parser<'_> {
         if self.lexer.rest().starts_with('(') || self.lexer.blank() {
             return Ok(true);
         }
-        let message = format!("expected a blank or '(' after '{word}'");
+        if self.lexer.at_end() {
+            let span = Span { start, end: start + word.len() };
+            return Err(ParseError::new(span, format!("nothing follows '{word}'")).expected("a comparison"));
+        }
         let end = self.lexer.here().end;
+        let message = format!("'{word}' is neither followed by a blank nor by '('");
         Err(ParseError::new(Span { start, end }, message).expected("'and' or 'or'"))
     }
 

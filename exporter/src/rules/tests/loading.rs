@@ -297,6 +297,8 @@ fn what_each_kind_of_mistake_is_reported_as() {
             7,
         ),
         (format!("{}{cond}", r.replace("output: o", "output: a %container.info")), Code::DeprecatedItem, 3),
+        (format!("{}{cond}", r.replace("output: o", "output: a evt.dir=%evt.dir")), Code::DeprecatedItem, 3),
+        (format!("{r}  condition: evt.type = open and evt.dir = <\n"), Code::DeprecatedItem, 5),
         (format!("{r}{cond}  capture: true\n"), Code::WarningExtension, 6),
         (
             format!(
