@@ -250,7 +250,9 @@ impl Enricher {
         };
         while let Some((pid, start_ns)) = next {
             next = chain.next();
-            if self.table.get(pid, start_ns).is_some() {
+            // One that took the id over since is known better than one that is gone.
+            let known = self.table.by_pid(pid);
+            if known.is_some_and(|known| known.start.is(start_ns) || known.start.ns() > start_ns) {
                 continue;
             }
             let (ppid, parent_start_ns) = next.unwrap_or_default();

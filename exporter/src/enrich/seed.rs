@@ -289,6 +289,22 @@ mod tests {
         assert!(process.cgroup.is_some());
     }
 
+    /// A late event of a child does not bring back a parent whose id another process has by now.
+    #[test]
+    fn a_gone_parent_does_not_displace_its_successor() {
+        use crate::{decode::decode, event::builder::RecordBuilder};
+        use exporter_common::event_type::EventType;
+        let mut enricher = Enricher::new(super::super::EnrichOptions::default());
+        for (pid, start, parent_start, comm) in [(20, 500, 1, "successor"), (30, 200, 100, "child")] {
+            let record = RecordBuilder::new(EventType::Kill).process(pid, start);
+            let bytes = record.parent(if pid == 30 { 20 } else { 1 }, parent_start).comm(comm).build();
+            let event = decode(&bytes).unwrap();
+            enricher.observe(&event);
+        }
+        assert_eq!(enricher.table.by_pid(20).unwrap().name(), b"successor");
+        assert!(enricher.table.get(20, 100).is_none());
+    }
+
     /// A parent that an event made exact is still the parent of a child that only `/proc` told.
     #[test]
     fn ticks_and_nanoseconds_meet() {
