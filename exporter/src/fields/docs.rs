@@ -165,6 +165,17 @@ could not be read is absent.
 
 Calls of 32-bit programs are the same events.
 
+What these events cannot show:
+
+- A successful `execveat` with `AT_FDCWD` or an absolute path is reported as `execve`: the kernel's ELF loader has
+  overwritten the number of the call. One that uses its descriptor, and one that fails, is `execveat`.
+- Opens and connects through io_uring, and `open_by_handle_at`, are not among the events.
+- Paths are as the process sees them, from its own root: after `chroot(\"/etc\")` the file is `/shadow`, and a bind mount
+  gives a file a second path.
+- A descriptor is looked up when the call returns. A thread that replaces it between the end of the work and that
+  moment (microseconds for an open, as long as it waits for a connect) gives the event another file or socket. If the
+  descriptor is gone or no socket any more, a connect still has the address that the caller passed.
+
 *Sections* are the parts of a record in a recording (`exporter-common/src/record.rs` describes their layout); a
 part that a call does not have is left out.
 ";
