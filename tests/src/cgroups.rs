@@ -47,6 +47,7 @@ impl ContainerGroup {
 impl Drop for ContainerGroup {
     fn drop(&mut self) {
         // Groups above may be in use by another test.
+        let _absent = fs::remove_dir(self.path.join("inner"));
         let _busy = fs::remove_dir(&self.path);
         for parent in &self.parents {
             let _busy = fs::remove_dir(parent);

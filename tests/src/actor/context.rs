@@ -20,6 +20,10 @@ fn with(params: &Params) {
     if let Some(cgroup) = params.text("cgroup") {
         fs::write(format!("{cgroup}/cgroup.procs"), "0").expect("moved to the cgroup");
     }
+    if let Some(group) = params.text("newgroup") {
+        fs::create_dir(group).expect("a new cgroup");
+        fs::write(format!("{group}/cgroup.procs"), "0").expect("moved to the new cgroup");
+    }
     if let Some(loginuid) = params.text("loginuid") {
         fs::write("/proc/self/loginuid", loginuid).expect("CAP_AUDIT_CONTROL");
     }

@@ -57,7 +57,7 @@ impl Address {
     }
 }
 
-fn socket(v6: bool, kind: i32) -> i64 {
+pub fn socket(v6: bool, kind: i32) -> i64 {
     let family = if v6 { libc::AF_INET6 } else { libc::AF_INET };
     call(libc::SYS_socket, [Int(family.into()), Int(kind.into()), Int(0)])
 }
@@ -67,7 +67,7 @@ fn bind(fd: i64, address: &mut Address) -> i64 {
     call(libc::SYS_bind, [Int(fd), pointer, length])
 }
 
-fn connect_to(fd: i64, address: &mut Address) -> i64 {
+pub fn connect_to(fd: i64, address: &mut Address) -> i64 {
     let (pointer, length) = address.args();
     call(libc::SYS_connect, [Int(fd), pointer, length])
 }
@@ -100,6 +100,21 @@ pub fn connected_pair(v6: bool) -> Pair {
     let client = socket(v6, libc::SOCK_STREAM);
     assert_eq!(connect_to(client, &mut Address::loopback(v6, server_port)), 0, "connect");
     Pair { listener, client, server_port, client_port: local_port(client) }
+}
+
+/// A listener whose queue is full, so that a further connect waits, and its port.
+pub fn full_listener() -> (i64, u16) {
+    let listener = socket(false, libc::SOCK_STREAM);
+    assert_eq!(bind(listener, &mut Address::loopback(false, 0)), 0, "bind");
+    assert_eq!(call(libc::SYS_listen, [Int(listener), Int(0)]), 0, "listen");
+    let port = local_port(listener);
+    for _ in 0..3 {
+        connect_to(
+            socket(false, libc::SOCK_STREAM | libc::SOCK_NONBLOCK),
+            &mut Address::loopback(false, port),
+        );
+    }
+    (listener, port)
 }
 
 /// A message of one part, with an address if given, to send or to receive into.
@@ -172,7 +187,8 @@ fn tcp(params: &Params) {
     truth.print();
 }
 
-/// Datagrams to ourselves; with `connected` the client is connected first.
+/// Datagrams to ourselves; with `connected` the client is connected first, with `elsewhere` to another port
+/// than the one it sends to.
 fn udp(params: &Params) {
     let v6 = params.number("family", 4) == 6;
     let server = socket(v6, libc::SOCK_DGRAM);
@@ -191,6 +207,9 @@ fn udp(params: &Params) {
     } else {
         // Bound, so that the source address is known to the test.
         assert_eq!(bind(client, &mut Address::loopback(v6, 0)), 0, "bind");
+        if params.has("elsewhere") {
+            assert_eq!(connect_to(client, &mut Address::loopback(v6, 9)), 0, "connect");
+        }
         let (pointer, length) = target.args();
         sent = call(libc::SYS_sendto, [Int(client), Buf(&mut hello), Int(8), Int(0), pointer, length]);
         let mut message = Message::new(&mut hello, Some(target.bytes()));

@@ -17,6 +17,7 @@ mod inet;
 mod load;
 mod params;
 mod processes;
+mod races;
 mod sockets;
 mod system;
 mod truth;
@@ -42,6 +43,7 @@ const FAMILIES: &[&[(&str, Behaviour)]] = &[
     compat::BEHAVIOURS,
     load::BEHAVIOURS,
     context::BEHAVIOURS,
+    races::BEHAVIOURS,
 ];
 
 fn main() -> ExitCode {

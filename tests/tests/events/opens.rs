@@ -263,6 +263,14 @@ pub const CASES: &[Case<'_>] = &[
             ],
         )],
     },
+    // While it waits for the FIFO's reader another thread rewrites its `open_how` to say reading.
+    Case {
+        does: "rewritten-openat2 path=fifo",
+        sees: &[(
+            "openat2",
+            &[("evt.res", "SUCCESS"), ("evt.is_open_write", "true"), ("evt.is_open_read", "false")],
+        )],
+    },
     Case {
         does: "openat2 path=made flags=O_CREAT|O_WRONLY mode=0640",
         sees: &[(

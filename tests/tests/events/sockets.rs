@@ -203,6 +203,32 @@ pub const INET: &[Case<'_>] = &[
             ("recvmsg", &[("evt.res", "SUCCESS"), ("fd.num", "{server}"), ("fd.rport", "{client_port}")]),
         ],
     },
+    // The kernel sends to the address of the call, whatever the socket is connected to.
+    Case {
+        does: "udp elsewhere",
+        sees: &[
+            ("connect", &[("fd.sport", "9")]),
+            (
+                "sendto",
+                &[("evt.rawres", "8"), ("fd.name", "127.0.0.1:{client_port}->127.0.0.1:{server_port}")],
+            ),
+            ("sendmsg", &[("evt.rawres", "8"), ("fd.sport", "{server_port}")]),
+        ],
+    },
+    // Another thread puts a file in the place of the socket while the connect waits.
+    Case {
+        does: "orphan-connect",
+        sees: &[(
+            "connect",
+            &[
+                ("evt.res", "SUCCESS"),
+                ("fd.num", "{fd}"),
+                ("fd.typechar", "4"),
+                ("fd.sip", "127.0.0.1"),
+                ("fd.sport", "{port}"),
+            ],
+        )],
+    },
     Case {
         does: "udp connected family=6",
         sees: &[

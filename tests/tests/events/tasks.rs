@@ -174,6 +174,18 @@ pub const CASES: &[Case<'_>] = &[
             ],
         )],
     },
+    // A cgroup that the container made itself, and moved to without exec or fork: still the container.
+    Case {
+        does: "with cgroup={cgroup} -- execve path={actor} -- actor with newgroup={cgroup}/inner -- openat path=/etc/passwd",
+        sees: &[(
+            "openat",
+            &[
+                ("header.cgroup_id", "!{cgroup_id}"),
+                ("container.id", "{container}"),
+                ("fd.name", "/etc/passwd"),
+            ],
+        )],
+    },
     // A fork into a cgroup: the child inherits.
     Case {
         does: "with cgroup={cgroup} -- fork",
