@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     app::RuleSources,
     config::{Config, Format},
-    rules::{Diagnostic, RuleMatching, Severity},
+    rules::{Diagnostic, RuleMatching, Severity, push_visible},
 };
 
 #[derive(Debug, Parser)]
@@ -185,6 +185,13 @@ fn print_json(value: &impl serde::Serialize) -> Exit {
     }
 }
 
+/// What a file says, safe to print on a terminal.
+fn visible(text: &str) -> String {
+    let mut line = String::new();
+    push_visible(&mut line, text);
+    line
+}
+
 /// Text columns, each as wide as its widest cell.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -222,5 +229,10 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["a".to_owned(), "bb".into()], vec!["ccc".into(), "d".into()]];
         assert_eq!(table(&rows), "a    bb\nccc  d\n");
+    }
+
+    #[test]
+    fn a_rule_cannot_write_to_the_terminal() {
+        assert_eq!(visible("é \"a\"\n\u{1b}[2J\u{202e}"), "é \"a\"\\n\\x1b[2J\\u{202e}");
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{ConfigArgs, Exit, OutputFormat, RulesArgs, count, load_rules, print, print_json, report, table};
+use super::{
+    ConfigArgs, Exit, OutputFormat, RulesArgs, count, load_rules, print, print_json, report, table, visible,
+};
 use crate::{
     app::RuleSources,
     cases,
@@ -138,8 +140,8 @@ fn list(args: ListArgs) -> Exit {
                     rule.priority.name().to_owned(),
                     if rule.enabled { "yes" } else { "no" }.to_owned(),
                     rule.source.name().to_owned(),
-                    rule.name.clone(),
-                    rule.tags.join(","),
+                    visible(&rule.name),
+                    visible(&rule.tags.join(",")),
                 ]
             });
             print(&table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))

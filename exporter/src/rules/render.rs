@@ -58,7 +58,7 @@ pub fn push_visible(line: &mut String, text: &str) {
                 let _ = write!(line, "\\x{:02x}", u32::from(c));
             }
             c if c.is_control()
-                || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') =>
+                || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{200e}' | '\u{200f}') =>
             {
                 let _ = write!(line, "\\u{{{:x}}}", u32::from(c));
             }
