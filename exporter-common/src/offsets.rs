@@ -44,6 +44,8 @@ macro_rules! kernel_facts {
                 OFF_SIGNAL_PIDS = "signal_struct.pids";
                 OFF_SIGNAL_TTY = "signal_struct.tty";
                 OFF_SIGNAL_LIVE = "signal_struct.live";
+                // Since 6.16 the tracepoint itself says whether it was the last thread.
+                OFF_SIGNAL_EXIT_GROUP_DEAD = "trace_event_raw_sched_process_exit.group_dead";
                 OFF_SIGNAL_FLAGS = "signal_struct.flags";
                 OFF_SIGNAL_GROUP_EXIT_CODE = "signal_struct.group_exit_code";
                 OFF_TTY_DRIVER = "tty_struct.driver";

@@ -231,10 +231,16 @@ fn fork_type(call: &Call) -> u32 {
 
 /// The end of a process: when the last of its threads exits.
 #[btf_tracepoint(function = "sched_process_exit")]
-pub fn sched_exit(_ctx: BtfTracePointContext) -> i32 {
+pub fn sched_exit(ctx: BtfTracePointContext) -> i32 {
     let task = current();
     let signal = load_ptr!(task, OFF_TASK_SIGNAL);
-    if load!(u32, signal, OFF_SIGNAL_LIVE) != 0 {
+    if has!(OFF_SIGNAL_EXIT_GROUP_DEAD) {
+        // Of threads that end at the same moment one is told so.
+        let group_dead: u64 = ctx.arg(1);
+        if group_dead & 0xff == 0 {
+            return 0;
+        }
+    } else if load!(u32, signal, OFF_SIGNAL_LIVE) != 0 {
         return 0;
     }
     // As wait(2) reports it.

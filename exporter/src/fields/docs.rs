@@ -169,8 +169,8 @@ What these events cannot show:
 
 - A successful `execveat` with `AT_FDCWD` or an absolute path is reported as `execve`: the kernel's ELF loader has
   overwritten the number of the call. One that uses its descriptor, and one that fails, is `execveat`.
-- When the last threads of a process end at the same moment on several CPUs, each of them can find itself the last:
-  procexit is then reported twice.
+- Before Linux 6.16, when the last threads of a process end at the same moment on several CPUs, each of them can find
+  itself the last: procexit is then reported twice.
 - Opens and connects through io_uring, and `open_by_handle_at`, are not among the events.
 - Paths are as the process sees them, from its own root: after `chroot(\"/etc\")` the file is `/shadow`, and a bind mount
   gives a file a second path.

@@ -64,6 +64,7 @@ const COSTS: &[(&str, &str)] = &[
     ("OFF_SIGNAL_", "the status of procexit"),
     ("OFF_SIGNAL_PIDS", "process groups and sessions (proc.pgid, proc.sid, proc.is_vpgid_leader, …)"),
     ("OFF_SIGNAL_TTY", "proc.tty"),
+    ("OFF_SIGNAL_EXIT_GROUP_DEAD", "procexit once: threads that end together can report it twice"),
     ("OFF_TTY_", "proc.tty"),
     ("OFF_PID_", "process ids in pid namespaces (proc.vpid, thread.vtid, …)"),
     ("OFF_UPID_", "process ids in pid namespaces (proc.vpid, thread.vtid, …)"),
