@@ -5,6 +5,7 @@
 //! - [`object`]: the names of programs, maps and settings in the kernel object;
 //! - [`offsets`]: the kernel facts that the loader reads from BTF for the programs;
 //! - [`counters`]: what each hop in the kernel counts, and the closed set of loss reasons;
+//! - [`filter`]: which events no loaded rule can match, decided by the same code on both sides;
 //! - [`wants`]: what the loaded rules make the kernel collect for an event type.
 //!
 //! The crate is `no_std`, allocates nothing and does no I/O. Every struct that crosses the boundary is
@@ -13,6 +14,7 @@
 
 pub mod counters;
 pub mod event_type;
+pub mod filter;
 pub mod object;
 pub mod offsets;
 pub mod record;

@@ -39,8 +39,19 @@ pub const SCRATCH: &str = "SCRATCH";
 /// and clears it.
 pub const WAKE: &str = "WAKE";
 
+/// `Array<Filter>` of [`crate::filter::BANKS`] × [`crate::event_type::EVENT_TYPE_SLOTS`]: see [`crate::filter`].
+pub const FILTERS: &str = "FILTERS";
+/// `Array<u64>` of [`crate::filter::BANKS`] × [`crate::filter::keys::KEYS`]: masks by the hash of a key.
+pub const FILTER_KEYS: &str = "FILTER_KEYS";
+/// `HashMap<u64, u32>`: cgroup id → `CGROUP_HOST` or `CGROUP_CONTAINER`. What is not in it is not known.
+pub const CGROUPS: &str = "CGROUPS";
+/// Entries of [`CGROUPS`].
+pub const MAX_CGROUPS: u32 = 8192;
+
 /// `u32` global: thread group id of Yagura itself, whose system calls are not reported.
 pub const SELF_TGID: &str = "SELF_TGID";
+/// `u32` global: mount namespace of the host, 0 if not known.
+pub const HOST_MNT_NS: &str = "HOST_MNT_NS";
 /// `u32` global: bytes waiting in [`EVENTS`] from which on every record wakes the consumer.
 pub const RING_WAKE_BYTES: &str = "RING_WAKE_BYTES";
 
@@ -87,6 +98,11 @@ pub const fn program_of(event_type: EventType) -> Option<&'static str> {
         MemfdCreate => "sys_memfd",
         Ptrace | Setuid | Unshare | Bpf | Userfaultfd | Kill | Prctl => "sys_plain",
     })
+}
+
+/// Whether events of this type can be dropped in the kernel: those by which the process table lives cannot.
+pub const fn can_filter(event_type: EventType) -> bool {
+    !matches!(event_type, EventType::Execve | EventType::Execveat) && program_of(event_type).is_some()
 }
 
 #[cfg(test)]

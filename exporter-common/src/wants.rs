@@ -11,9 +11,12 @@ pub struct TypeConfig {
     pub wants: u32,
     /// Upper bound of a `DATA` section in bytes (`evt.buffer`), at most [`crate::record::MAX_DATA`].
     pub max_data: u32,
+    /// Which bank of filters applies, from 1; 0: none, every event is reported.
+    pub bank: u32,
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<TypeConfig>() == 8);
+const _: () = assert!(size_of::<TypeConfig>() == 16);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), only u32 fields, so no padding and every bit pattern is valid.

@@ -52,6 +52,23 @@ pub fn unified_id(task: Ptr) -> u64 {
     load!(u64, node, OFF_KERNFS_ID)
 }
 
+/// Whether the task is in the root of every version 1 hierarchy in which container engines put their containers.
+#[inline(always)]
+pub fn in_roots(task: Ptr) -> bool {
+    let set = load_ptr!(task, OFF_TASK_CGROUPS);
+    if set.is_null() {
+        return false;
+    }
+    (!has!(ENUM_MEMORY_CGRP_ID) || in_root(set, fact!(ENUM_MEMORY_CGRP_ID)))
+        && (!has!(ENUM_PIDS_CGRP_ID) || in_root(set, fact!(ENUM_PIDS_CGRP_ID)))
+        && (!has!(ENUM_CPU_CGRP_ID) || in_root(set, fact!(ENUM_CPU_CGRP_ID)))
+}
+
+#[inline(always)]
+fn in_root(set: Ptr, subsystem: usize) -> bool {
+    is_root(version1_node(set, subsystem, 0))
+}
+
 #[inline(always)]
 fn unified_node(set: Ptr) -> u64 {
     probe!(u64, load!(u64, set, OFF_CSS_SET_DFL_CGRP), OFF_CGROUP_KN)

@@ -12,6 +12,7 @@ use exporter_common::{
 
 use crate::{
     cgroup, dispatch,
+    filter::Pending,
     maps::{self, EVENTS, Scratch, TYPE_CONFIG, WAKE},
     memory::{Ptr, current, mask, probe},
     offsets::{fact, has, load, load_ptr, probe},
@@ -31,6 +32,8 @@ pub struct Event {
     /// `WANT_*` bits of the event's type.
     pub wants: u32,
     pub max_data: u32,
+    /// Bank of the filter, 0 if there is none.
+    pub bank: u32,
     pub ret: i64,
 }
 
@@ -52,6 +55,14 @@ impl Event {
         self.wants & bit != 0
     }
 
+    /// Writes the header of a system call's record.
+    #[inline(always)]
+    pub fn describe(&self) {
+        // SAFETY: `s` is this CPU's scratch memory.
+        let (number, compat) = unsafe { ((*self.s).number as i32, (*self.s).compat != 0) };
+        header(self.s, self.task, self.event_type | if compat { COMPAT_BIT } else { 0 }, number, self.ret);
+    }
+
     #[inline(always)]
     pub fn header(&self) -> *mut Header {
         // SAFETY: the record begins with its header.
@@ -59,9 +70,20 @@ impl Event {
     }
 }
 
-/// Begins the record of the system call that `sys_exit` is about.
+/// Begins the record of the system call that `sys_exit` is about, unless no rule can match it.
 #[inline(always)]
 pub fn begin_syscall(ctx: &BtfTracePointContext) -> Option<Event> {
+    let event = begin_unfiltered(ctx)?;
+    if Pending::of(&event).drops(&event) {
+        return None;
+    }
+    event.describe();
+    Some(event)
+}
+
+/// The same before the event is filtered and described: for calls of which more can be told than of all.
+#[inline(always)]
+pub fn begin_unfiltered(ctx: &BtfTracePointContext) -> Option<Event> {
     let regs: Ptr = ctx.arg(0);
     let ret: i64 = ctx.arg(1);
     let task = current();
@@ -71,8 +93,21 @@ pub fn begin_syscall(ctx: &BtfTracePointContext) -> Option<Event> {
     let mut event = begin(s, task, event_type, true)?;
     event.ret = ret;
     dispatch::put_arguments(s, &call, regs);
-    header(s, task, event_type | if call.compat { COMPAT_BIT } else { 0 }, call.number as i32, ret);
+    // SAFETY: `s` is this CPU's scratch memory.
+    unsafe { (*s).number = call.number };
     Some(event)
+}
+
+/// No rule can match it: gives the scratch memory back and counts.
+#[inline(always)]
+pub fn discard(event: &Event) {
+    // SAFETY: `s` is this CPU's scratch memory, and a slot of this CPU.
+    unsafe {
+        (*event.s).busy = 0;
+        if let Some(counters) = maps::counters(event.event_type) {
+            (*counters).filtered += 1;
+        }
+    }
 }
 
 /// Begins the record of a process event. `regs`: the system call by which the task came here.
@@ -116,7 +151,15 @@ fn begin(s: *mut Scratch, task: Ptr, event_type: u32, only_if_wanted: bool) -> O
         (*s).fault = 0;
     }
     path::begin(s, task);
-    Some(Event { s, task, event_type, wants: config.wants, max_data: config.max_data, ret: 0 })
+    Some(Event {
+        s,
+        task,
+        event_type,
+        wants: config.wants,
+        max_data: config.max_data,
+        bank: config.bank,
+        ret: 0,
+    })
 }
 
 /// Hands the record over.

@@ -11,6 +11,7 @@ use exporter_common::{
 
 use crate::{
     capture, context,
+    filter::Pending,
     maps::{PATH_END, Scratch},
     memory::{Ptr, fetch, mask, probe},
     names,
@@ -168,11 +169,19 @@ extern "C" fn group(index: u64, context: *mut path::LoopContext) -> i64 {
 /// open, openat, openat2, creat.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_open(ctx: BtfTracePointContext) -> i32 {
-    let Some(event) = context::begin_syscall(&ctx) else { return 0 };
+    let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
     let s = event.s;
-    if event.ret >= 0 {
-        put_path_and_info(s, event.task, of_descriptor(event.task, event.ret as u64), event.ret as u32);
+    let mut pending = Pending::of(&event);
+    if pending.drops(&event) {
+        return 0;
     }
+    let file = if event.ret >= 0 { of_descriptor(event.task, event.ret as u64) } else { 0 };
+    pending.open(&event, file);
+    if pending.drops(&event) {
+        return 0;
+    }
+    event.describe();
+    put_path_and_info(s, event.task, file, event.ret as u32);
     if event.is(EventType::Open) || event.is(EventType::Creat) {
         names::put(&event, SectionKind::PathArg, event.arg(0), SectionKind::Dir, names::AT_FDCWD);
     } else {
@@ -193,12 +202,24 @@ pub fn sys_open(ctx: BtfTracePointContext) -> i32 {
 /// dup, dup2, dup3: the new descriptor's file or socket.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_dup(ctx: BtfTracePointContext) -> i32 {
-    let Some(event) = context::begin_syscall(&ctx) else { return 0 };
-    if event.ret >= 0 {
-        let file = of_descriptor(event.task, event.ret as u64);
-        if !socket::put_if_socket(event.s, file, event.ret as u32, 0) {
-            put_path_and_info(event.s, event.task, file, event.ret as u32);
-        }
+    let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
+    let mut pending = Pending::of(&event);
+    if pending.drops(&event) {
+        return 0;
+    }
+    let file = if event.ret >= 0 { of_descriptor(event.task, event.ret as u64) } else { 0 };
+    let is_socket = socket::put_if_socket(event.s, file, event.ret as u32, 0);
+    if is_socket {
+        pending.socket(&event);
+    } else if file != 0 {
+        pending.file();
+    }
+    if pending.drops(&event) {
+        return 0;
+    }
+    event.describe();
+    if !is_socket {
+        put_path_and_info(event.s, event.task, file, event.ret as u32);
     }
     capture::put_wanted(&event);
     context::submit(event.s);

@@ -12,6 +12,7 @@ mod cgroup;
 mod context;
 mod dispatch;
 mod files;
+mod filter;
 mod maps;
 mod memory;
 mod modules;

@@ -3,11 +3,17 @@
 use aya_ebpf::{
     helpers::generated as bpf,
     macros::map,
-    maps::{Array, PerCpuArray, ProgramArray, RingBuf},
+    maps::{Array, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
 use exporter_common::{
     counters::{GlobalCounter, TypeCounters},
     event_type::{EVENT_TYPE_SLOTS, SYSCALL_TABLE_SIZE},
+    filter::{
+        BANKS, Filter,
+        keys::KEYS,
+        paths::{Components, Walk as PathWalk},
+    },
+    object::MAX_CGROUPS,
     wants::TypeConfig,
 };
 
@@ -19,6 +25,12 @@ pub static SYSCALL_TYPES: Array<u32> = Array::with_max_entries(SYSCALL_TABLE_SIZ
 pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(EVENT_TYPE_SLOTS, 0);
 #[map]
 pub static TYPE_CONFIG: Array<TypeConfig> = Array::with_max_entries(EVENT_TYPE_SLOTS, 0);
+#[map]
+pub static FILTERS: Array<Filter> = Array::with_max_entries(BANKS * EVENT_TYPE_SLOTS, 0);
+#[map]
+pub static FILTER_KEYS: Array<u64> = Array::with_max_entries(BANKS * KEYS, 0);
+#[map]
+pub static CGROUPS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(MAX_CGROUPS, 0);
 #[map]
 static TYPE_COUNTERS: PerCpuArray<TypeCounters> = PerCpuArray::with_max_entries(EVENT_TYPE_SLOTS, 0);
 #[map]
@@ -63,7 +75,8 @@ pub struct Scratch {
     pub busy: u32,
     pub event_type: u32,
     pub cpu: u32,
-    pub reserved: u32,
+    /// Of the system call, in the caller's table.
+    pub number: u32,
     /// Length of the record so far; a multiple of 8.
     pub position: u64,
     pub truncated: u32,
@@ -77,6 +90,12 @@ pub struct Scratch {
     pub compat: u64,
     pub args: [u64; 6],
     pub walk: Walk,
+    /// Of a path that is filtered.
+    pub components: Components,
+    pub path_walk: PathWalk,
+    /// Index in [`FILTERS`], and what keys begin with.
+    pub filter: u64,
+    pub bank: u64,
     /// The first bytes of kernel objects: as many as hold the members that we need on the kernels we know.
     pub file: [u64; 10],
     pub inode: [u64; 17],

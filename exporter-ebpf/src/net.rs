@@ -11,6 +11,7 @@ use crate::{
     capture,
     context::{self, Event},
     files,
+    filter::Pending,
     memory::probe_user,
     record, socket,
 };
@@ -18,14 +19,15 @@ use crate::{
 /// socket, connect, accept, accept4, bind, listen.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_socket(ctx: BtfTracePointContext) -> i32 {
-    let Some(event) = context::begin_syscall(&ctx) else { return 0 };
+    let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
     let accepts = event.is(EventType::Accept) || event.is(EventType::Accept4);
     let creates = event.is(EventType::Socket);
     // The new socket, if there is one; of an accept that failed the one that listens.
     let new = (accepts || creates) && event.ret >= 0;
     let fd = if new { event.ret as u64 } else { event.arg(0) };
-    if new || !creates {
-        put_socket(&event, fd, if accepts { SOCKET_SERVER } else { 0 });
+    let known = new || !creates;
+    if !describe_with_socket(&event, known, fd, if accepts { SOCKET_SERVER } else { 0 }) {
+        return 0;
     }
     if event.is(EventType::Connect) || event.is(EventType::Bind) {
         put_sockaddr(&event, event.arg(1), event.arg(2));
@@ -40,8 +42,10 @@ pub fn sys_socket(ctx: BtfTracePointContext) -> i32 {
 /// sendto (fd, buffer, length, flags, address, address length), recvfrom (…, address, pointer to its length).
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_sendto(ctx: BtfTracePointContext) -> i32 {
-    let Some(event) = context::begin_syscall(&ctx) else { return 0 };
-    put_socket(&event, event.arg(0), 0);
+    let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
+    if !describe_with_socket(&event, true, event.arg(0), 0) {
+        return 0;
+    }
     let sends = event.is(EventType::Sendto);
     if sends {
         put_sockaddr(&event, event.arg(4), event.arg(5));
@@ -57,8 +61,10 @@ pub fn sys_sendto(ctx: BtfTracePointContext) -> i32 {
 /// sendmsg, recvmsg (fd, `struct msghdr`, flags): of the buffers the first.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_sendmsg(ctx: BtfTracePointContext) -> i32 {
-    let Some(event) = context::begin_syscall(&ctx) else { return 0 };
-    put_socket(&event, event.arg(0), 0);
+    let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
+    if !describe_with_socket(&event, true, event.arg(0), 0) {
+        return 0;
+    }
     let sends = event.is(EventType::Sendmsg);
     // SAFETY: `s` is this CPU's scratch memory.
     let compat = unsafe { (*event.s).compat } != 0;
@@ -98,10 +104,23 @@ fn put_first_buffer(event: &Event, sends: bool, compat: bool, iov: u64) {
     }
 }
 
+/// Appends the socket behind the descriptor, if it is `known`, and describes the event; false if no rule can
+/// match it.
 #[inline(always)]
-fn put_socket(event: &Event, fd: u64, flags: u16) {
-    let file = files::of_descriptor(event.task, fd);
-    socket::put_if_socket(event.s, file, fd as u32, u32::from(flags));
+fn describe_with_socket(event: &Event, known: bool, fd: u64, flags: u16) -> bool {
+    let mut pending = Pending::of(event);
+    if pending.drops(event) {
+        return false;
+    }
+    let file = if known { files::of_descriptor(event.task, fd) } else { 0 };
+    if socket::put_if_socket(event.s, file, fd as u32, u32::from(flags)) {
+        pending.socket(event);
+    }
+    if pending.drops(event) {
+        return false;
+    }
+    event.describe();
+    true
 }
 
 /// Appends an address that the caller passed.

@@ -14,6 +14,9 @@ exporter_common::kernel_facts!(globals);
 /// See `exporter_common::object::SELF_TGID`.
 #[unsafe(no_mangle)]
 pub static SELF_TGID: u32 = 0;
+/// See `exporter_common::object::HOST_MNT_NS`. The loader sets it, to `ABSENT` if it is not known.
+#[unsafe(no_mangle)]
+pub static HOST_MNT_NS: u32 = ABSENT;
 /// See `exporter_common::object::RING_WAKE_BYTES`.
 #[unsafe(no_mangle)]
 pub static RING_WAKE_BYTES: u32 = 1 << 20;

@@ -59,7 +59,7 @@ pub fn begin(s: *mut Scratch, task: Ptr) {
 
 /// Continues the walk in this mount.
 #[inline(always)]
-fn enter_mount(s: *mut Scratch, vfsmnt: u64) {
+pub fn enter_mount(s: *mut Scratch, vfsmnt: u64) {
     // SAFETY: `s` is this CPU's scratch memory.
     unsafe {
         let mount = vfsmnt.wrapping_sub(fact!(OFF_MOUNT_MNT) as u64);
@@ -91,7 +91,7 @@ fn prepend(s: *mut Scratch, from: u64, len: u64) -> bool {
 
 /// Are short names within the part of a dentry that is fetched? A constant for the verifier.
 #[inline(always)]
-fn has_short_names() -> bool {
+pub fn has_short_names() -> bool {
     let offset = fact!(OFF_DENTRY_SHORTNAME);
     offset >= SHORT as usize && offset <= 96 - SHORT as usize
 }
@@ -146,26 +146,51 @@ fn prepend_text<const N: usize>(s: *mut Scratch, text: [u8; N]) {
     }
 }
 
+/// What is at a point of a walk, besides a name.
+pub enum Crossing {
+    /// Nothing: the walk goes on over the name.
+    None,
+    /// A mount's root: the walk is at its mount point now.
+    Crossed,
+    /// The task's root, or that of the mount tree.
+    Root,
+}
+
+/// From a mount's root to its mount point, if the walk is at one.
+#[inline(always)]
+pub fn cross_mounts(s: *mut Scratch) -> Crossing {
+    // SAFETY: `s` is this CPU's scratch memory.
+    unsafe {
+        let dentry = (*s).walk.dentry;
+        if dentry == (*s).walk.root_dentry && (*s).walk.vfsmnt == (*s).walk.root_vfsmnt {
+            return Crossing::Root;
+        }
+        if dentry != (*s).walk.mnt_root {
+            return Crossing::None;
+        }
+        let mount = (*s).walk.vfsmnt.wrapping_sub(fact!(OFF_MOUNT_MNT) as u64);
+        let chunk = &raw const (*s).mount;
+        let parent = member!(u64, chunk, mount, OFF_MOUNT_PARENT);
+        if parent == mount || parent == 0 {
+            return Crossing::Root;
+        }
+        (*s).walk.dentry = member!(u64, chunk, mount, OFF_MOUNT_MOUNTPOINT);
+        enter_mount(s, parent + fact!(OFF_MOUNT_MNT) as u64);
+        Crossing::Crossed
+    }
+}
+
 /// One step: over a mount's root to its mount point, or over a name to the parent.
 extern "C" fn step(index: u64, context: *mut LoopContext) -> i64 {
     // SAFETY: the loop's context, which holds this CPU's scratch memory.
     unsafe {
         let s = (*context).scratch;
+        match cross_mounts(s) {
+            Crossing::None => {}
+            Crossing::Crossed => return 0,
+            Crossing::Root => return 1,
+        }
         let dentry = (*s).walk.dentry;
-        if dentry == (*s).walk.root_dentry && (*s).walk.vfsmnt == (*s).walk.root_vfsmnt {
-            return 1;
-        }
-        if dentry == (*s).walk.mnt_root {
-            let mount = (*s).walk.vfsmnt.wrapping_sub(fact!(OFF_MOUNT_MNT) as u64);
-            let chunk = &raw const (*s).mount;
-            let parent = member!(u64, chunk, mount, OFF_MOUNT_PARENT);
-            if parent == mount || parent == 0 {
-                return 1; // the root of the mount tree
-            }
-            (*s).walk.dentry = member!(u64, chunk, mount, OFF_MOUNT_MOUNTPOINT);
-            enter_mount(s, parent + fact!(OFF_MOUNT_MNT) as u64);
-            return 0;
-        }
         let chunk = &raw mut (*s).dentry;
         if !fetch(chunk, dentry) {
             return 1;

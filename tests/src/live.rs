@@ -262,7 +262,7 @@ fn plan<'f>(ask: &'f Ask<'_>, fields: impl Iterator<Item = &'f FieldRef> + Clone
 
 fn add(plan: &mut Plan, event_type: EventType, wants: u32) {
     let wants = plan.get(event_type).wants | wants;
-    plan.set(event_type, TypeConfig { wants, max_data: 256 });
+    plan.set(event_type, TypeConfig { wants, max_data: 256, ..TypeConfig::default() });
 }
 
 impl Observed {

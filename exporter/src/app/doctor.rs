@@ -87,7 +87,7 @@ fn examine_rules(config: &Config, sources: &RuleSources) -> (RulesStatus, crate:
         Some(rules) => {
             let warnings = load.diagnostics.len();
             let status = RulesStatus { enabled: reload::enabled(&rules), warnings, errors: Vec::new() };
-            (status, plan::of(&rules))
+            (status, plan::of(&rules, config.push_down))
         }
         None => {
             let errors = load.diagnostics.iter().filter(|d| d.severity == rules::Severity::Error);

@@ -16,7 +16,9 @@ use crate::{
     config::RateLimit,
     decode::decode,
     detection::{Detection, PLATFORM_TENANT},
-    enrich::{EnrichStats, Enricher, seed::boot_time_ns, snapshot::Snapshot, table::TableStats},
+    enrich::{
+        EnrichStats, Enricher, cgroup::Place, seed::boot_time_ns, snapshot::Snapshot, table::TableStats,
+    },
     fields::{FieldArg, FieldId, FieldRef, Source, Subject, Value, scheme},
     metrics::{EngineCounters, Metrics, Tally},
     rules::{Priority, Rule, RuleSet, Scratch},
@@ -207,6 +209,11 @@ impl Engine {
         enricher.settle(&event);
         // Last, so that an event has an outcome or is found to have none.
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
+    }
+
+    /// Cgroups whose paths became known, and whether they are a container's.
+    pub fn new_cgroups(&mut self) -> impl Iterator<Item = (u64, Place)> {
+        self.enricher.new_cgroups()
     }
 
     /// Publishes the process table's sizes.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{
     Health,
     engine::{Active, Engine},
+    places::Places,
 };
 use crate::{
     kernel::{Ring, Waker},
@@ -81,6 +82,7 @@ pub struct Parts {
     pub tap: Option<Tap>,
     pub counters: Arc<EngineCounters>,
     pub health: Arc<Health>,
+    pub places: Places,
 }
 
 impl Hot {
@@ -150,7 +152,7 @@ impl Drop for End {
 }
 
 fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>, kernel: &KernelSource) {
-    let Parts { mut ring, mut engine, queue, mut tap, counters, health: _ } = parts;
+    let Parts { mut ring, mut engine, queue, mut tap, counters, health: _, places } = parts;
     let mut housekeeping = Instant::now();
     let mut stop = None;
     engine.publish();
@@ -173,6 +175,7 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
             }
             engine.handle_guarded(record, &mut |detection| queue.try_send(detection).is_ok());
         });
+        engine.new_cgroups().for_each(|(id, place)| places.tell(id, place));
         let now = Instant::now();
         if now.duration_since(housekeeping) >= HOUSEKEEPING {
             housekeeping = now;

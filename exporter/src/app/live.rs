@@ -23,6 +23,7 @@ use super::{
     hot::{Hot, Parts},
     names,
     outputs::Recording,
+    places::Places,
     plan,
     reload::{self, Loader, Stage, StageError},
     run::RecordOptions,
@@ -124,9 +125,10 @@ impl Live {
         let options = KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() };
         let mut kernel = Kernel::load(&options)?;
         let _ = counters.set(kernel.counters());
-        let plan = plan::of(&rules);
+        let plan = plan::of(&rules, config.push_down);
         kernel.apply(&plan)?;
         let ring = kernel.take_ring().ok_or(StartError::Ring)?;
+        let places = kernel.take_places().ok_or(StartError::Ring)?;
 
         let boot_time_ns = boot_time_ns();
         let users = Users::new();
@@ -168,7 +170,8 @@ impl Live {
         let engine =
             Engine::new(enricher, boot_time_ns, active, config.rate_limit, Arc::clone(&ledger.engine));
         let problem = engine.problem();
-        let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health };
+        let places = Places::start(places).map_err(StartError::Thread)?;
+        let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health, places };
         let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;
         let running = Running { kernel, hot };
         let control = Control { running, loader, plan, metrics, limit: config.rate_limit };

@@ -18,6 +18,7 @@ mod live;
 mod logging;
 mod names;
 mod outputs;
+mod places;
 mod plan;
 mod reload;
 mod replay;

@@ -6,11 +6,15 @@ use exporter_common::{
     wants::{TypeConfig, WANT_DATA, WANT_EVENT},
 };
 
-use crate::{fields::scheme, kernel::Plan, rules::RuleSet};
+use crate::{
+    fields::scheme,
+    kernel::Plan,
+    rules::{Clauses, RuleSet},
+};
 
 /// Exactly what this set needs: the event types that a rule can match, and of each what its rules' conditions
-/// and outputs use.
-pub fn of(rules: &RuleSet) -> Plan {
+/// and outputs use. With `push_down`, of the events those that a rule can match as far as the kernel can tell.
+pub fn of(rules: &RuleSet, push_down: bool) -> Plan {
     let scheme = scheme();
     let mut plan = Plan::default();
     let mut exec_wants = 0;
@@ -23,6 +27,15 @@ pub fn of(rules: &RuleSet) -> Plan {
     for exec in [EventType::Execve, EventType::Execveat] {
         plan.set(exec, config(plan.get(exec).wants | exec_wants));
     }
+    if push_down {
+        for (event_type, necessary) in rules.necessary() {
+            let mut any = Clauses::never();
+            necessary.iter().for_each(|of_rule| any.or(of_rule.clauses.clone()));
+            if !any.is_always() {
+                plan.filters.insert(*event_type, any);
+            }
+        }
+    }
     plan
 }
 
@@ -31,13 +44,24 @@ pub fn union(a: &Plan, b: &Plan) -> Plan {
     let mut plan = Plan::default();
     for event_type in EventType::ALL {
         plan.set(*event_type, config(a.get(*event_type).wants | b.get(*event_type).wants));
+        let filter = match (a.wants(*event_type), b.wants(*event_type)) {
+            (true, false) => a.filters.get(event_type).cloned(),
+            (false, true) => b.filters.get(event_type).cloned(),
+            _ => a.filters.get(event_type).cloned().zip(b.filters.get(event_type).cloned()).map(
+                |(mut a, b)| {
+                    a.or(b);
+                    a
+                },
+            ),
+        };
+        plan.filters.extend(filter.filter(|filter| !filter.is_always()).map(|filter| (*event_type, filter)));
     }
     plan
 }
 
 fn config(wants: u32) -> TypeConfig {
     let max_data = if wants & WANT_DATA == 0 { 0 } else { MAX_DATA as u32 };
-    TypeConfig { wants, max_data }
+    TypeConfig { wants, max_data, ..TypeConfig::default() }
 }
 
 #[cfg(test)]
@@ -53,8 +77,12 @@ mod tests {
         a.set(EventType::Sendto, config(WANT_EVENT));
         b.set(EventType::Sendto, config(WANT_EVENT | WANT_DATA));
         let both = union(&a, &b);
-        assert_eq!(both.get(EventType::Openat), TypeConfig { wants: WANT_EVENT | WANT_CWD, max_data: 0 });
-        let data = TypeConfig { wants: WANT_EVENT | WANT_DATA, max_data: MAX_DATA as u32 };
+        assert_eq!(
+            both.get(EventType::Openat),
+            TypeConfig { wants: WANT_EVENT | WANT_CWD, ..TypeConfig::default() }
+        );
+        let data =
+            TypeConfig { wants: WANT_EVENT | WANT_DATA, max_data: MAX_DATA as u32, ..TypeConfig::default() };
         assert_eq!(both.get(EventType::Sendto), data);
         assert_eq!(both.get(EventType::Kill), TypeConfig::default());
         assert_eq!(union(&both, &a), both);

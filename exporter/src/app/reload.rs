@@ -65,6 +65,7 @@ pub fn exchange<S: Stage>(
 pub struct Loader {
     sources: RuleSources,
     options: LoadOptions,
+    push_down: bool,
     /// Of the text last loaded, whether or not it could be used.
     fingerprint: u64,
 }
@@ -80,8 +81,9 @@ pub enum Loaded {
 }
 
 impl Loader {
-    pub fn new(sources: RuleSources, options: LoadOptions) -> Loader {
-        Loader { sources, options, fingerprint: 0 }
+    /// `push_down`: whether the kernel is to drop what no rule can match.
+    pub fn new(sources: RuleSources, options: LoadOptions, push_down: bool) -> Loader {
+        Loader { sources, options, push_down, fingerprint: 0 }
     }
 
     pub fn sources(&self) -> &RuleSources {
@@ -152,7 +154,7 @@ pub fn reload<S: Stage>(
             ReloadResult::Failure
         }
         Loaded::Rules(rules) => {
-            let (count, plan) = (enabled(&rules), plan::of(&rules));
+            let (count, plan) = (enabled(&rules), plan::of(&rules, loader.push_down));
             match exchange(stage, current, make(*rules), plan) {
                 Ok(()) => {
                     metrics.set_rules_loaded(count);

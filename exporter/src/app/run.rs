@@ -99,7 +99,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let RunOptions { config, sources, record } = options;
     // First what fails most often and needs no privilege: the rules.
-    let mut loader = Loader::new(sources, LoadOptions::from(&config));
+    let mut loader = Loader::new(sources, LoadOptions::from(&config), config.push_down);
     // Watched before they are read: a change in between is noticed.
     let mut watcher = Watcher::new(config.watch_config_files, loader.sources().paths());
     let Loaded::Rules(rules) = loader.load(true) else { return Err(RunError::Rules) };

@@ -51,6 +51,8 @@ pub struct Config {
     pub cluster: String,
     /// Bytes of the kernel's ring buffer; a power of two and a multiple of the page size.
     pub ring_size: u32,
+    /// Drop in the kernel what no rule can match.
+    pub push_down: bool,
     /// Bound of the process table.
     pub max_processes: usize,
     pub rate_limit: RateLimit,
@@ -121,6 +123,7 @@ impl Default for Config {
             node: None,
             cluster: String::new(),
             ring_size: crate::kernel::DEFAULT_RING_BYTES,
+            push_down: true,
             max_processes: 65_536,
             rate_limit: RateLimit { rate: 100.0, burst: 1000, window: Duration::from_secs(60) },
             queue_size: 1024,
@@ -186,6 +189,7 @@ impl Config {
             node,
             cluster,
             ring_size,
+            push_down,
             max_processes,
             rate,
             burst,
@@ -244,6 +248,7 @@ impl Config {
                 }
                 _ => Err(format!("{bytes} is not a power of two between 256KiB and 1GiB")),
             }),
+            push_down: flag(push_down, default.push_down),
             max_processes: errors.ranged(max_processes, 1024..=4_194_304, default.max_processes),
             rate_limit: RateLimit {
                 rate: errors.parsed(rate, default.rate_limit.rate, |&rate| {

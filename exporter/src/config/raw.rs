@@ -29,6 +29,7 @@ pub(super) struct RawConfig {
     pub node: Option<Spanned<String>>,
     pub cluster: Option<Spanned<String>>,
     pub ring_size: Option<Spanned<u64>>,
+    pub push_down: Option<Spanned<bool>>,
     pub max_processes: Option<Spanned<u64>>,
     pub rate: Option<Spanned<f64>>,
     pub burst: Option<Spanned<u64>>,
@@ -79,6 +80,7 @@ impl RawConfig {
         raw.drain_timeout = root.duration("drain_timeout", errors);
         if let Some(mut kernel) = root.map("kernel", errors) {
             raw.ring_size = kernel.size("ring_size", errors);
+            raw.push_down = kernel.bool("push_down", errors);
             kernel.finish(errors);
         }
         if let Some(mut processes) = root.map("process_table", errors) {

@@ -43,6 +43,7 @@ queue_size: 64
 drain_timeout: 2m
 kernel:
   ring_size: 16MiB
+  push_down: false
 process_table:
   max_processes: 4096
 rate_limit:
@@ -75,6 +76,7 @@ rate_limit:
         node: Some("node-7".into()),
         cluster: "c".into(),
         ring_size: 16 << 20,
+        push_down: false,
         max_processes: 4096,
         rate_limit: RateLimit { rate: 0.5, burst: 3, window: Duration::from_secs(90) },
         queue_size: 64,
@@ -186,6 +188,7 @@ fn the_page_lists_every_key_with_its_default() {
         node,
         cluster,
         ring_size,
+        push_down,
         max_processes,
         rate,
         burst,
@@ -196,6 +199,7 @@ fn the_page_lists_every_key_with_its_default() {
     let texts = [rule_matching, priority, log_level, log_format, listen, hostname, node, cluster];
     let flags = [
         resolve_names,
+        push_down,
         watch_config_files,
         json_output,
         json_include_output_property,

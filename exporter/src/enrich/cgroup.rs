@@ -43,11 +43,27 @@ impl Cgroup {
         }
     }
 
+    /// Whose it is, if its path alone tells.
+    pub fn place(&self) -> Option<Place> {
+        match self.container {
+            Some(_) if self.named => None,
+            Some(_) => Some(Place::Container),
+            None => Some(Place::Host),
+        }
+    }
+
     /// The whole id of the container, if a process with these namespaces is in one.
     pub fn container(&self, foreign_mounts: bool) -> Option<&[u8]> {
         let (start, end) = self.container.filter(|_| foreign_mounts || !self.named)?;
         self.path.get(start..end)
     }
+}
+
+/// Whose a cgroup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Host,
+    Container,
 }
 
 struct Found {
@@ -108,7 +124,13 @@ fn hex_id(component: &[u8]) -> Option<(usize, usize)> {
 pub struct Cgroups {
     by_id: LruMap<u64, Arc<Cgroup>>,
     unknown: u64,
+    /// Learnt since the last time somebody asked. Beyond [`MAX_NEWS`] they are forgotten: then the kernel does
+    /// not learn of them, and reports more than it must.
+    news: Vec<(u64, Place)>,
 }
+
+/// Most cgroups that wait to be told.
+const MAX_NEWS: usize = 8192;
 
 /// Id of the root of the v2 hierarchy. On a host that uses v1 only, every process has it, so it says
 /// nothing and is never cached.
@@ -116,7 +138,7 @@ const ROOT_ID: u64 = 1;
 
 impl Cgroups {
     pub fn new(bound: usize) -> Cgroups {
-        Cgroups { by_id: LruMap::new(bound), unknown: 0 }
+        Cgroups { by_id: LruMap::new(bound), unknown: 0, news: Vec::new() }
     }
 
     /// The cgroup of an event, given the one its process was in and the path that the event carries.
@@ -144,8 +166,19 @@ impl Cgroups {
     /// Makes a cgroup known to processes that join it later.
     pub fn insert(&mut self, cgroup: &Arc<Cgroup>) {
         if cgroup.id > ROOT_ID {
+            if let Some(place) = cgroup.place()
+                && self.news.len() < MAX_NEWS
+                && self.by_id.get(cgroup.id).is_none_or(|known| known.path != cgroup.path)
+            {
+                self.news.push((cgroup.id, place));
+            }
             self.by_id.insert(cgroup.id, Arc::clone(cgroup));
         }
+    }
+
+    /// What became known since the last time.
+    pub fn news(&mut self) -> impl Iterator<Item = (u64, Place)> {
+        self.news.drain(..)
     }
 
     pub fn len(&self) -> usize {

@@ -193,6 +193,11 @@ impl Enricher {
         self.clock.previous_ns = header.ts_ns;
     }
 
+    /// Cgroups whose paths became known since the last time, and whether they are a container's.
+    pub fn new_cgroups(&mut self) -> impl Iterator<Item = (u64, cgroup::Place)> {
+        self.cgroups.news()
+    }
+
     pub fn stats(&self) -> EnrichStats {
         EnrichStats {
             table: self.table.stats(),

@@ -108,6 +108,12 @@ pub fn own_tgid() -> u32 {
     tgid(std::process::id(), in_initial_pid_namespace())
 }
 
+/// The mount namespace of the host's first process, if it can be seen.
+pub fn mount_namespace() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    u32::try_from(fs::metadata("/proc/1/ns/mnt").ok()?.ino()).ok()
+}
+
 fn tgid(own: u32, initial: bool) -> u32 {
     if initial { own } else { u32::MAX }
 }

@@ -47,7 +47,7 @@ pub(super) fn load_with(load_all: bool) -> Kernel {
 pub(super) fn plan(types: &[EventType]) -> Plan {
     let mut plan = Plan::default();
     for event_type in types {
-        plan.set(*event_type, TypeConfig { wants: WANT_EVENT, max_data: 0 });
+        plan.set(*event_type, TypeConfig { wants: WANT_EVENT, ..TypeConfig::default() });
     }
     plan
 }

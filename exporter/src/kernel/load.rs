@@ -10,26 +10,31 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, PerCpuArray, ProgramArray},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, ProgramArray},
     programs::{BtfTracePoint, Program, tp_btf::BtfTracePointLinkId},
 };
 use exporter_common::{
     event_type::EventType,
     object::{
-        EVENTS, GLOBAL_COUNTERS, PROGRAMS, RING_WAKE_BYTES, SCHED_EXEC, SCHED_EXIT, SCHED_FORK, SCRATCH,
-        SELF_TGID, SOCKETCALL_SLOT, SOCKETCALL_TYPES, SYS_EXIT, SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG,
-        TYPE_COUNTERS, WAKE, program_of,
+        CGROUPS, EVENTS, FILTER_KEYS, FILTERS, GLOBAL_COUNTERS, HOST_MNT_NS, PROGRAMS, RING_WAKE_BYTES,
+        SCHED_EXEC, SCHED_EXIT, SCHED_FORK, SCRATCH, SELF_TGID, SOCKETCALL_SLOT, SOCKETCALL_TYPES, SYS_EXIT,
+        SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG, TYPE_COUNTERS, WAKE, program_of,
     },
+    offsets::ABSENT,
     wants::TypeConfig,
 };
+
+use crate::rules::Clauses;
 
 use super::{
     Counters, KernelError, KernelOptions, Plan, Report, Ring,
     btf::Btf,
     counters::RingErrors,
     facts::{Facts, MissingFact},
+    filters::Banks,
     heap::release_freed_memory,
     host::{self, Host, missing_capabilities},
+    places::KernelPlaces,
     report::{ProgramReport, TypeReport, chain},
     ring_pages::RingPages,
 };
@@ -58,6 +63,8 @@ pub struct Kernel {
     /// What the two tables hold now.
     syscall_table: Vec<u32>,
     plan: Plan,
+    banks: Banks,
+    places: Option<KernelPlaces>,
     ring: Option<Ring>,
     counters: Counters,
     missing: Vec<MissingFact>,
@@ -107,6 +114,11 @@ impl Kernel {
         let ring = Ring::new(pages, events, wake, errors).map_err(|source| KernelError::Ring { source })?;
         let syscall_types: Array<MapData, u32> = take(&mut bpf, SYSCALL_TYPES, Array::try_from)?;
         let type_config = take(&mut bpf, TYPE_CONFIG, Array::try_from)?;
+        let banks = Banks::new(
+            take(&mut bpf, FILTERS, Array::try_from)?,
+            take(&mut bpf, FILTER_KEYS, Array::try_from)?,
+        );
+        let places = KernelPlaces::new(take(&mut bpf, CGROUPS, HashMap::try_from)?);
         for MissingFact { fact, costs } in &facts.missing {
             tracing::warn!(fact, costs, "this kernel lacks a field");
         }
@@ -117,6 +129,8 @@ impl Kernel {
             syscall_table: vec![0; syscall_types.len() as usize],
             syscall_types,
             type_config,
+            banks,
+            places: Some(places),
             programs,
             plan: Plan::default(),
             ring: Some(ring),
@@ -141,6 +155,9 @@ impl Kernel {
         for (name, _) in HOOKS.iter().filter(|(name, _)| *name != SYS_EXIT) {
             self.attach(name)?;
         }
+        // Types whose filter stays are not touched; the others change from one filter to the next at once.
+        let bank = self.banks.write(&plan.filters)?;
+        let plan = &plan.with_bank(bank);
         let table = plan.syscall_table(|event_type| self.available(event_type));
         let wanted = table.iter().any(|id| *id != 0);
 
@@ -153,7 +170,20 @@ impl Kernel {
         }
         self.route(&table, |old, new| old != 0 && new == 0)?;
         self.configure(plan, |old, new| old != new)?;
+        self.plan.filters.clone_from(&plan.filters);
+        // Programs that began before may still read the bank that is written next time.
+        wait_for_running_programs();
         Ok(())
+    }
+
+    /// Where the kernel side looks up whose a cgroup is, once.
+    pub fn take_places(&mut self) -> Option<KernelPlaces> {
+        self.places.take()
+    }
+
+    /// The filters in force, and how full the table of their keys is (0 to 1).
+    pub fn filters(&self) -> (&BTreeMap<EventType, Clauses>, f64) {
+        (&self.plan.filters, self.banks.load())
     }
 
     /// The reading end of the ring, once.
@@ -329,13 +359,15 @@ fn load_object(options: &KernelOptions, facts: &Facts) -> Result<Ebpf, KernelErr
     })?;
     let self_tgid = options.self_tgid.unwrap_or_else(host::own_tgid);
     let wake_bytes = options.wake_bytes();
+    let host_mnt_ns = host::mount_namespace().unwrap_or(ABSENT);
     let mut loader = EbpfLoader::new();
     loader
         .allow_unsupported_maps()
         .map_max_entries(EVENTS, options.ring_bytes())
         .map_max_entries(SCRATCH, cpus as u32)
         .override_global(SELF_TGID, &self_tgid, true)
-        .override_global(RING_WAKE_BYTES, &wake_bytes, true);
+        .override_global(RING_WAKE_BYTES, &wake_bytes, true)
+        .override_global(HOST_MNT_NS, &host_mnt_ns, true);
     for (global, value) in &facts.values {
         // Not every fact is used by a program that is in the object.
         loader.override_global(global, value, false);
@@ -408,6 +440,16 @@ fn hook<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoi
 
 fn tracepoint_of(name: &str) -> &'static str {
     HOOKS.iter().find(|(hook, _)| *hook == name).map_or("sys_exit", |(_, tracepoint)| tracepoint)
+}
+
+/// Returns when no program runs that ran before.
+fn wait_for_running_programs() {
+    use rustix::thread::{MembarrierCommand, membarrier};
+    // It waits for a grace period of RCU, under which these programs run. Where it is not allowed, what is left is
+    // that a bank is written again only at the next change of rules.
+    if let Err(error) = membarrier(MembarrierCommand::Global) {
+        tracing::debug!(%error, "cannot wait for running programs");
+    }
 }
 
 fn take<T>(

@@ -1,10 +1,14 @@
 //! What the loaded rules want of the kernel side, and the tables that say it to the programs.
 
+use std::collections::BTreeMap;
+
 use exporter_common::{
     event_type::{COMPAT_OFFSET, EVENT_TYPE_SLOTS, EventType, IA32_SOCKETCALL, SYSCALL_TABLE_SIZE},
     object::{SOCKETCALL_SLOT, SOCKETCALL_TYPES},
     wants::{TypeConfig, WANT_EVENT},
 };
+
+use crate::rules::Clauses;
 
 /// Per event type what the kernel side is to collect. The hooks of exec, fork and exit run whatever the plan
 /// says, because the process table lives on them.
@@ -12,11 +16,13 @@ use exporter_common::{
 pub struct Plan {
     /// Indexed by event type id.
     pub types: [TypeConfig; EVENT_TYPE_SLOTS as usize],
+    /// What an event of a type must fulfil to be reported. A type that is not here is reported whole.
+    pub filters: BTreeMap<EventType, Clauses>,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { types: [TypeConfig::default(); EVENT_TYPE_SLOTS as usize] }
+        Plan { types: [TypeConfig::default(); EVENT_TYPE_SLOTS as usize], filters: BTreeMap::new() }
     }
 }
 
@@ -31,6 +37,15 @@ impl Plan {
     /// What is wanted of one type.
     pub fn get(&self, event_type: EventType) -> TypeConfig {
         self.types.get(usize::from(event_type.id())).copied().unwrap_or_default()
+    }
+
+    /// The same plan with the bank in which its filters are.
+    pub(super) fn with_bank(&self, bank: u32) -> Plan {
+        let mut plan = self.clone();
+        for event_type in self.filters.keys() {
+            plan.set(*event_type, TypeConfig { bank, ..self.get(*event_type) });
+        }
+        plan
     }
 
     /// Is this type to be reported?
@@ -78,7 +93,7 @@ mod tests {
     fn table(types: &[EventType], available: impl Fn(EventType) -> bool) -> Vec<(usize, u32)> {
         let mut plan = Plan::default();
         for event_type in types {
-            plan.set(*event_type, TypeConfig { wants: WANT_EVENT, max_data: 0 });
+            plan.set(*event_type, TypeConfig { wants: WANT_EVENT, ..TypeConfig::default() });
         }
         let table = plan.syscall_table(available);
         assert_eq!(table.len(), SYSCALL_TABLE_SIZE as usize);
@@ -106,7 +121,7 @@ mod tests {
     #[test]
     fn a_type_with_wants_but_not_the_event_is_off() {
         let mut plan = Plan::default();
-        plan.set(EventType::Open, TypeConfig { wants: !WANT_EVENT, max_data: 9 });
+        plan.set(EventType::Open, TypeConfig { wants: !WANT_EVENT, max_data: 9, ..TypeConfig::default() });
         assert!(plan.syscall_table(|_| true).iter().all(|id| *id == 0));
     }
 }

@@ -3,12 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use exporter_common::event_type::{EVENT_TYPE_SLOTS, EventType};
+use exporter_common::{
+    event_type::{EVENT_TYPE_SLOTS, EventType},
+    object::can_filter,
+};
 
 use super::{
-    Requirements, Rule, RuleMatching, RuleSet,
+    Necessary, Requirements, Rule, RuleMatching, RuleSet,
     graph::{Edge, Graph, Node},
     program::{Candidate, Program},
+    pushdown,
     typed::{CheckId, Expressions},
 };
 use crate::fields::{FieldRef, Scheme, Source};
@@ -50,13 +54,33 @@ pub(super) fn compile(
         }
     }
     let requirements = requirements(&rules, &by_type, &audit, &graph);
+    let necessary = necessary(&by_type, &graph, scheme);
     let mut builder = Builder::default();
     let by_type: Vec<Vec<Candidate>> =
         by_type.into_iter().map(|list| builder.candidates(&graph, list)).collect();
     let untyped = builder.candidates(&graph, untyped);
     let audit = builder.candidates(&graph, audit);
     let program = Program::new(builder.nodes, builder.checks, graph.exprs(), by_type, untyped, audit);
-    RuleSet::new(rules, exprs, program, requirements, matching)
+    RuleSet::new(rules, exprs, program, requirements, necessary, matching)
+}
+
+/// What the kernel can check of each event type's rules.
+fn necessary(
+    by_type: &[Vec<(u32, Edge)>],
+    graph: &Graph<'_>,
+    scheme: &'static Scheme,
+) -> BTreeMap<EventType, Vec<Necessary>> {
+    let mut necessary = BTreeMap::new();
+    for ty in EventType::ALL.iter().filter(|ty| can_filter(**ty)) {
+        let list = by_type.get(usize::from(ty.id())).map(Vec::as_slice).unwrap_or_default();
+        let mut conditions = pushdown::Necessary::new(graph, scheme, *ty);
+        let of_rule =
+            |(rule, edge): &(u32, Edge)| Necessary { rule: *rule as usize, clauses: conditions.of(*edge) };
+        if !list.is_empty() {
+            necessary.insert(*ty, list.iter().map(of_rule).collect());
+        }
+    }
+    necessary
 }
 
 /// The fields that each event type's rules look at.

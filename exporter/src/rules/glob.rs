@@ -119,6 +119,34 @@ impl Glob {
         bytes(&self.tokens)
     }
 
+    /// What every text that matches begins and ends with, if the case of letters matters.
+    pub(super) fn literal_ends(&self) -> Option<(Box<[u8]>, Box<[u8]>)> {
+        let byte = |token: &Token| match token {
+            Token::Byte(byte) => Some(*byte),
+            _ => None,
+        };
+        let prefix = self.tokens.iter().map_while(byte).collect();
+        let mut suffix: Vec<u8> = self.tokens.iter().rev().map_while(byte).collect();
+        suffix.reverse();
+        (!self.ignore_case).then(|| (prefix, suffix.into()))
+    }
+
+    /// The components before the first one that has a wildcard.
+    pub(super) fn literal_components(&self) -> Box<[u8]> {
+        if let Some(all) = self.literal() {
+            return all;
+        }
+        let (prefix, _) = self.literal_ends().unwrap_or_default();
+        let slash = prefix.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        prefix.get(..slash).unwrap_or_default().into()
+    }
+
+    /// Whether every text that matches contains these bytes: they are in the pattern as they are.
+    pub(super) fn has_literal(&self, bytes: &[u8]) -> bool {
+        let same = |(token, byte): (&Token, &u8)| *token == Token::Byte(*byte);
+        self.tokens.windows(bytes.len().max(1)).any(|part| part.iter().zip(bytes).all(same))
+    }
+
     /// The simple case that this pattern is, if it is one and the case of letters matters.
     pub(super) fn simple(&self) -> Option<Simple> {
         if self.ignore_case || self.path {

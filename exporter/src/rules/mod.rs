@@ -25,6 +25,7 @@ mod options;
 mod parser;
 mod priority;
 mod program;
+mod pushdown;
 mod reader;
 mod regexp;
 mod render;
@@ -53,6 +54,7 @@ pub use load::{Load, load};
 pub use options::{LoadOptions, Selection, Selector};
 pub use priority::{Priority, RuleMatching};
 pub use program::Scratch;
+pub use pushdown::{Clause, Clauses, Dim, PathKey, PathKind};
 pub use regexp::Regexp;
 pub use render::{push_visible, text as value_text};
 pub use template::{Rendered, Template, field_name};
@@ -101,7 +103,17 @@ pub struct RuleSet {
     expressions: Expressions,
     program: Program,
     requirements: Requirements,
+    necessary: BTreeMap<EventType, Vec<Necessary>>,
     matching: RuleMatching,
+}
+
+/// What the kernel can check of a rule's condition, for events of a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Necessary {
+    /// Its index in [`RuleSet::rules`].
+    pub rule: usize,
+    /// Whatever the rule matches fulfils one of these.
+    pub clauses: Clauses,
 }
 
 /// What the enabled rules need of events.
@@ -126,9 +138,16 @@ impl RuleSet {
         expressions: Expressions,
         program: Program,
         requirements: Requirements,
+        necessary: BTreeMap<EventType, Vec<Necessary>>,
         matching: RuleMatching,
     ) -> RuleSet {
-        RuleSet { rules, expressions, program, requirements, matching }
+        RuleSet { rules, expressions, program, requirements, necessary, matching }
+    }
+
+    /// For each event type that the kernel can filter and an enabled rule can match: what it can check of each
+    /// of those rules. An event that fulfils no clause of any of them is matched by none.
+    pub fn necessary(&self) -> &BTreeMap<EventType, Vec<Necessary>> {
+        &self.necessary
     }
 
     /// All rules in order, the disabled ones too.

@@ -37,7 +37,7 @@ impl Stage for Fake {
 
 fn plan(types: &[EventType]) -> Plan {
     let mut plan = Plan::default();
-    types.iter().for_each(|t| plan.set(*t, TypeConfig { wants: WANT_EVENT, max_data: 0 }));
+    types.iter().for_each(|t| plan.set(*t, TypeConfig { wants: WANT_EVENT, ..TypeConfig::default() }));
     plan
 }
 
@@ -83,7 +83,7 @@ fn a_reload_takes_good_rules_and_keeps_the_old_ones_otherwise() {
     let good = rule("r", "evt.type = open");
     fs::write(&file, &good).unwrap();
     let sources = RuleSources::Paths(vec![dir.path().to_owned()]);
-    let mut loader = Loader::new(sources, LoadOptions::default());
+    let mut loader = Loader::new(sources, LoadOptions::default(), true);
     assert!(matches!(loader.load(false), Loaded::Rules(_)));
 
     let metrics = metrics();
