@@ -9,7 +9,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{plan, reload, sources::RuleSources};
+use super::{
+    filters::{self, TypeFilter},
+    plan, reload,
+    sources::RuleSources,
+};
 use crate::{
     config::Config,
     kernel::{Answer, Kernel, KernelOptions, Report},
@@ -22,6 +26,8 @@ pub struct Doctor {
     pub version: &'static str,
     pub kernel: Report,
     pub rules: RulesStatus,
+    /// What the kernel drops; see `push_down` in the configuration.
+    pub filters: Vec<TypeFilter>,
     pub listen: ListenStatus,
 }
 
@@ -64,7 +70,7 @@ impl Doctor {
 
 /// Loads the rules, and for a moment the kernel side with what they need. Nothing is detected.
 pub fn examine(config: &Config, sources: &RuleSources) -> Doctor {
-    let (status, plan) = examine_rules(config, sources);
+    let (status, plan, filters) = examine_rules(config, sources);
     let kernel =
         Kernel::load(&KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() })
             .and_then(|mut kernel| {
@@ -73,11 +79,17 @@ pub fn examine(config: &Config, sources: &RuleSources) -> Doctor {
             })
             .unwrap_or_else(|error| Report::of_failure(&error));
     let listen = ListenStatus { address: config.listen, state: examine_listen(config.listen) };
-    Doctor { version: env!("CARGO_PKG_VERSION"), kernel, rules: status, listen }
+    Doctor { version: env!("CARGO_PKG_VERSION"), kernel, rules: status, filters, listen }
 }
 
-fn examine_rules(config: &Config, sources: &RuleSources) -> (RulesStatus, crate::kernel::Plan) {
-    let broken = |errors| (RulesStatus { enabled: 0, warnings: 0, errors }, crate::kernel::Plan::default());
+fn examine_rules(
+    config: &Config,
+    sources: &RuleSources,
+) -> (RulesStatus, crate::kernel::Plan, Vec<TypeFilter>) {
+    let broken = |errors| {
+        let status = RulesStatus { enabled: 0, warnings: 0, errors };
+        (status, crate::kernel::Plan::default(), Vec::new())
+    };
     let files = match sources.read() {
         Ok(files) => files,
         Err(error) => return broken(vec![error.to_string()]),
@@ -87,7 +99,7 @@ fn examine_rules(config: &Config, sources: &RuleSources) -> (RulesStatus, crate:
         Some(rules) => {
             let warnings = load.diagnostics.len();
             let status = RulesStatus { enabled: reload::enabled(&rules), warnings, errors: Vec::new() };
-            (status, plan::of(&rules, config.push_down))
+            (status, plan::of(&rules, config.push_down), filters::report(&rules))
         }
         None => {
             let errors = load.diagnostics.iter().filter(|d| d.severity == rules::Severity::Error);
@@ -120,7 +132,7 @@ fn is_yagura(address: SocketAddr) -> bool {
 
 impl fmt::Display for Doctor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Doctor { version, kernel, rules, listen } = self;
+        let Doctor { version, kernel, rules, filters: _, listen } = self;
         writeln!(f, "yagura         {version}")?;
         write!(f, "{kernel}")?;
         writeln!(f)?;

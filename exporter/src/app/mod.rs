@@ -11,6 +11,7 @@
 
 mod doctor;
 mod engine;
+mod filters;
 mod health;
 mod hot;
 mod limit;
@@ -29,6 +30,7 @@ mod suppression;
 mod watch;
 
 pub use doctor::{Doctor, examine};
+pub use filters::{RuleFilter, TypeFilter, explain as explain_rule};
 pub use health::Health;
 pub use live::StartError;
 pub use logging::init as init_logging;

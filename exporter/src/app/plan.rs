@@ -65,6 +65,8 @@ fn config(wants: u32) -> TypeConfig {
 }
 
 #[cfg(test)]
+mod push_down;
+#[cfg(test)]
 mod tests {
     use exporter_common::wants::WANT_CWD;
 

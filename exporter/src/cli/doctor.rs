@@ -11,6 +11,9 @@ pub struct DoctorArgs {
     config: ConfigArgs,
     #[command(flatten)]
     rules: RulesArgs,
+    /// Say also, for each event type, which events the kernel reports and which rules defeat filtering
+    #[arg(long)]
+    filters: bool,
     #[arg(long, short, value_enum, default_value_t)]
     output: OutputFormat,
 }
@@ -24,7 +27,14 @@ pub fn execute(args: DoctorArgs) -> Exit {
     let doctor = examine(&config, &sources);
     let printed = match args.output {
         OutputFormat::Json => print_json(&doctor),
-        OutputFormat::Text => print(&doctor.to_string()),
+        OutputFormat::Text => {
+            let mut text = doctor.to_string();
+            if args.filters {
+                text.push_str("\nreported to user space\n");
+                doctor.filters.iter().for_each(|filter| text.push_str(&filter.to_string()));
+            }
+            print(&text)
+        }
     };
     if doctor.healthy() { printed } else { Exit::Findings }
 }

@@ -9,9 +9,10 @@ use super::{
     ConfigArgs, Exit, OutputFormat, RulesArgs, count, load_rules, print, print_json, report, table, visible,
 };
 use crate::{
-    app::RuleSources,
+    app::{RuleFilter, RuleSources, explain_rule},
     cases,
     rules::{self, Diagnostic, LoadOptions, Priority, RuleMatching, RuleSet},
+    suggest::nearest,
 };
 
 #[derive(Debug, Subcommand)]
@@ -20,6 +21,8 @@ pub enum RulesCommand {
     Check(CheckArgs),
     /// List rules
     List(ListArgs),
+    /// Say what the kernel checks of a rule and what is left to user space
+    Explain(ExplainArgs),
     /// Run cases that say of an event which rules must fire
     Test(TestArgs),
 }
@@ -47,6 +50,19 @@ pub struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The rule's name
+    #[arg(value_name = "RULE")]
+    rule: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[arg(long, short, value_enum, default_value_t)]
+    output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
 pub struct TestArgs {
     /// Files with cases, or folders read in name order
     #[arg(required = true, value_name = "FILE")]
@@ -64,6 +80,7 @@ pub fn execute(command: RulesCommand) -> Exit {
     match command {
         RulesCommand::Check(args) => check(args),
         RulesCommand::List(args) => list(args),
+        RulesCommand::Explain(args) => explain(args),
         RulesCommand::Test(args) => test(args),
     }
 }
@@ -106,6 +123,51 @@ fn check(args: CheckArgs) -> Exit {
         }
     };
     if errors > 0 || strict && warnings > 0 { Exit::Findings } else { printed }
+}
+
+/// `rules explain -o json`.
+#[derive(Serialize)]
+struct Explained<'a> {
+    rule: &'a str,
+    file: &'a str,
+    line: u32,
+    condition: &'a str,
+    event_types: Vec<RuleFilter>,
+}
+
+fn explain(args: ExplainArgs) -> Exit {
+    let ExplainArgs { rule, config, rules, output } = args;
+    let set = match config.load().and_then(|config| {
+        let sources = rules.sources(&config);
+        load_rules(&sources, &LoadOptions::from(&config))
+    }) {
+        Ok(set) => set,
+        Err(exit) => return exit,
+    };
+    let Some(found) = set.rules().iter().find(|known| known.name == rule) else {
+        let names = set.rules().iter().map(|known| known.name.as_str());
+        let hint = nearest(&rule, names).map(|name| format!(", did you mean '{}'?", visible(name)));
+        report(&format!("no rule is called '{}'{}", visible(&rule), hint.unwrap_or_default()));
+        return Exit::Bad;
+    };
+    let event_types = explain_rule(&set, found);
+    match output {
+        OutputFormat::Json => print_json(&Explained {
+            rule: &found.name,
+            file: &found.file,
+            line: found.line,
+            condition: &found.condition_text,
+            event_types,
+        }),
+        OutputFormat::Text => {
+            let mut text = format!("{} ({}:{})\n", visible(&found.name), found.file, found.line);
+            if !found.enabled {
+                text.push_str("disabled: the kernel collects nothing for it\n");
+            }
+            event_types.iter().for_each(|filter| text.push_str(&filter.to_string()));
+            print(&text)
+        }
+    }
 }
 
 /// A rule in `rules list -o json`.

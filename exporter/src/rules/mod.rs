@@ -59,7 +59,7 @@ pub use regexp::Regexp;
 pub use render::{push_visible, text as value_text};
 pub use template::{Rendered, Template, field_name};
 
-use crate::fields::{FieldRef, Source, Subject};
+use crate::fields::{FieldRef, Source, Subject, scheme};
 use program::Program;
 use typed::{ExprId, Expressions};
 
@@ -163,6 +163,17 @@ impl RuleSet {
     /// What the enabled rules need of events.
     pub fn requirements(&self) -> &Requirements {
         &self.requirements
+    }
+
+    /// The fields of a rule's condition of which the kernel can tell nothing for events of a type; `evt.type`
+    /// itself is always known.
+    pub fn left_to_user_space(&self, rule: &Rule, event_type: EventType) -> Vec<String> {
+        let scheme = scheme();
+        pushdown::unknown(&self.expressions, rule.condition, scheme, event_type)
+            .iter()
+            .map(|field| field_name(scheme, field))
+            .filter(|name| name != "evt.type")
+            .collect()
     }
 
     /// Calls `on_match` with each enabled rule that matches the event, in order; with

@@ -12,12 +12,15 @@ mod path;
 pub use clause::{Clause, Clauses, Dim};
 pub use path::{PathKey, PathKind};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use exporter_common::event_type::EventType;
 
-use super::graph::{Edge, Graph, Node};
-use crate::fields::Scheme;
+use super::{
+    graph::{Edge, Graph, Node},
+    typed::{Expr, ExprId, Expressions},
+};
+use crate::fields::{FieldRef, Scheme};
 
 /// A conjunction of alternatives is not multiplied out beyond this many clauses; one side is dropped instead.
 const MAX_PRODUCT: usize = 256;
@@ -65,4 +68,33 @@ impl<'g, 'a> Necessary<'g, 'a> {
         self.known.insert(edge, clauses.clone());
         clauses
     }
+}
+
+/// The fields of a condition of whose comparisons the kernel can tell nothing, for events of this type.
+pub(super) fn unknown(
+    exprs: &Expressions,
+    condition: ExprId,
+    scheme: &'static Scheme,
+    event_type: EventType,
+) -> BTreeSet<FieldRef> {
+    let (mut open, mut seen, mut fields) = (vec![condition], BTreeSet::new(), BTreeSet::new());
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        match exprs.expr(id) {
+            Expr::And(items) | Expr::Or(items) => open.extend(items),
+            Expr::Not(inner) => open.push(*inner),
+            Expr::Check(id) => {
+                let check = exprs.check(*id);
+                let told = |negated| !atom::of(check, negated, scheme, event_type).is_always();
+                if !told(false) && !told(true) {
+                    check.fields(&mut |field| {
+                        fields.insert(field.clone());
+                    });
+                }
+            }
+        }
+    }
+    fields
 }
