@@ -219,6 +219,9 @@ impl Engine {
             cgroups_unknown,
             sockets,
             sockets_evicted,
+            dns_addresses,
+            dns_evicted,
+            dns_invalid,
         } = self.enricher.stats();
         let table = &self.counters.table;
         table.processes.set(processes);
@@ -233,6 +236,9 @@ impl Engine {
         table.cgroups_unknown.set(cgroups_unknown);
         table.sockets.set(sockets);
         table.sockets_evicted.set(sockets_evicted);
+        table.dns_addresses.set(dns_addresses);
+        table.dns_evicted.set(dns_evicted);
+        table.dns_invalid.set(dns_invalid);
     }
 
     /// For moments without events: looks up processes of which only a descendant was seen, and follows the

@@ -133,6 +133,7 @@ impl Live {
         let names: Arc<ArcSwap<HostNames>> = Arc::default();
         let mut enricher = Enricher::new(EnrichOptions {
             max_processes: config.max_processes,
+            max_env_bytes: config.max_env_bytes,
             hostname: hostname.clone(),
             boot_time_ns,
             users: Arc::clone(&users.current),

@@ -6,18 +6,30 @@ use exporter_common::{
     wants::{TypeConfig, WANT_DATA, WANT_EVENT},
 };
 
+use super::names;
 use crate::{fields::scheme, kernel::Plan, rules::RuleSet};
+
+/// Event types that carry the answers of name servers, from [`crate::enrich::dns::PORT`]: what `fd.sip.name` and
+/// its like learn names from.
+pub const NAME_ANSWERS: [EventType; 2] = [EventType::Recvfrom, EventType::Recvmsg];
 
 /// Exactly what this set needs: the event types that a rule can match, and of each what its rules' conditions
 /// and outputs use.
 pub fn of(rules: &RuleSet) -> Plan {
     let scheme = scheme();
     let mut plan = Plan::default();
-    let mut exec_wants = 0;
+    let (mut exec_wants, mut learns_names) = (0, false);
     for (event_type, fields) in &rules.requirements().types {
         let wants = fields.iter().fold(WANT_EVENT, |wants, field| wants | scheme.wants(field, *event_type));
+        learns_names |= fields.iter().any(|field| names::FIELDS.contains(&scheme.def(field.id).name));
         exec_wants |= fields.iter().fold(0, |wants, field| wants | scheme.exec_wants(field));
         plan.set(*event_type, config(wants));
+    }
+    if learns_names {
+        // Only what comes from port 53 is needed for this. A rule that matches these types needs the rest, too.
+        for receive in NAME_ANSWERS {
+            plan.set(receive, config(plan.get(receive).wants | WANT_EVENT | WANT_DATA));
+        }
     }
     // Some facts of a process can be had only when it begins, whatever the event that a rule is about.
     for exec in [EventType::Execve, EventType::Execveat] {
@@ -45,6 +57,29 @@ mod tests {
     use exporter_common::wants::WANT_CWD;
 
     use super::*;
+    use crate::rules::{self, LoadOptions, SourceFile};
+
+    #[test]
+    fn names_of_addresses_need_the_answers_of_name_servers() {
+        let data = WANT_EVENT | WANT_DATA;
+        for (condition, output, wanted) in [
+            ("fd.sip.name = a.example", "o", data),
+            ("fd.sip = 10.0.0.1", "to %fd.rip.name", data),
+            ("fd.sip = 10.0.0.1", "to %fd.rip", 0),
+        ] {
+            let text = format!(
+                "- rule: r\n  desc: d\n  priority: INFO\n  output: \"{output}\"\n  \
+                 condition: evt.type = connect and {condition}\n"
+            );
+            let file = SourceFile { name: "r.yaml".into(), text };
+            let rules = rules::load(&[file], &LoadOptions::default()).rules.expect("rules");
+            let plan = of(&rules);
+            for receive in NAME_ANSWERS {
+                assert_eq!(plan.get(receive).wants, wanted, "{condition} {output}");
+            }
+            assert_eq!(plan.get(EventType::Connect).wants & WANT_DATA, 0);
+        }
+    }
 
     #[test]
     fn a_union_has_what_either_has() {

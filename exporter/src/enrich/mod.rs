@@ -5,7 +5,9 @@
 //! does I/O except [`seed`] and [`users`], which are called outside the hot path.
 
 pub mod cgroup;
+pub mod dns;
 pub mod lru;
+pub mod names;
 pub mod process;
 pub mod seed;
 pub mod snapshot;
@@ -14,11 +16,7 @@ pub mod table;
 pub mod users;
 pub mod view;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::{ArcSwap, Cache};
 use exporter_common::{
@@ -28,16 +26,14 @@ use exporter_common::{
 
 use self::{
     cgroup::Cgroups,
+    dns::Dns,
     process::{ExeFile, Image, ImageLimits, Process, Start},
     sockets::{SocketUse, Sockets},
     table::{Table, TableLimits, TableStats},
     users::UserDb,
 };
-pub use self::{seed::SeedReport, view::View};
+pub use self::{names::HostNames, seed::SeedReport, view::View};
 use crate::event::Event;
-
-/// Names that an address resolves to, among those that rules mention.
-pub type HostNames = HashMap<IpAddr, Vec<Box<str>>>;
 
 /// Bounds and facts of the host.
 #[derive(Clone, Debug)]
@@ -54,6 +50,8 @@ pub struct EnrichOptions {
     pub exited_ns: u64,
     pub max_cgroups: usize,
     pub max_sockets: usize,
+    /// Addresses of which learned names are kept.
+    pub max_dns: usize,
     /// `evt.hostname`.
     pub hostname: String,
     /// Nanoseconds since the epoch at which the machine booted: what turns event times into dates.
@@ -77,6 +75,7 @@ impl Default for EnrichOptions {
             exited_ns: 5_000_000_000,
             max_cgroups: 8192,
             max_sockets: 16_384,
+            max_dns: 4096,
             hostname: String::new(),
             boot_time_ns: 0,
             host_mnt_ns: 0,
@@ -98,6 +97,10 @@ pub struct EnrichStats {
     pub cgroups_unknown: u64,
     pub sockets: u64,
     pub sockets_evicted: u64,
+    pub dns_addresses: u64,
+    pub dns_evicted: u64,
+    /// What came from a name server's port and could not be read.
+    pub dns_invalid: u64,
 }
 
 /// Times that an event is compared with.
@@ -116,6 +119,7 @@ pub struct Enricher {
     pub(crate) table: Table,
     pub(crate) cgroups: Cgroups,
     sockets: Sockets,
+    dns: Dns,
     limits: ImageLimits,
     hostname: Box<[u8]>,
     pub(crate) host_mnt_ns: u32,
@@ -139,6 +143,7 @@ impl Enricher {
             table: Table::new(table),
             cgroups: Cgroups::new(options.max_cgroups),
             sockets: Sockets::new(options.max_sockets),
+            dns: Dns::new(options.max_dns),
             limits: ImageLimits { args: options.max_args_bytes, env: options.max_env_bytes },
             hostname: options.hostname.into_bytes().into(),
             host_mnt_ns: options.host_mnt_ns,
@@ -166,6 +171,7 @@ impl Enricher {
             self.fork(event, &child);
         }
         let socket = self.socket(event);
+        self.answer(event, &socket);
         let header = &event.header;
         let users = self.users.load();
         let names = self.names.load();
@@ -175,6 +181,7 @@ impl Enricher {
             table: &self.table,
             users,
             names,
+            dns: &self.dns,
             clock: self.clock,
             number: self.number,
             hostname: &self.hostname,
@@ -202,6 +209,9 @@ impl Enricher {
             cgroups_unknown: self.cgroups.unknown(),
             sockets: self.sockets.len() as u64,
             sockets_evicted: self.sockets.evicted(),
+            dns_addresses: self.dns.len() as u64,
+            dns_evicted: self.dns.evicted(),
+            dns_invalid: self.dns.invalid(),
         }
     }
 
@@ -322,6 +332,17 @@ impl Enricher {
             ..parent.clone()
         };
         self.table.insert(process);
+    }
+
+    /// Learns from what a name server sent.
+    fn answer(&mut self, event: &Event<'_>, socket: &SocketUse) {
+        if !matches!(event.event_type(), EventType::Recvfrom | EventType::Recvmsg) || !event.succeeded() {
+            return;
+        }
+        let from_server = socket.tuple.is_some_and(|tuple| tuple.remote.1 == dns::PORT);
+        if let (true, Some(data), Some(of)) = (from_server, event.bytes(SectionKind::Data), event.socket()) {
+            self.dns.learn(of.net_ns, data, event.header.ts_ns);
+        }
     }
 
     fn socket(&mut self, event: &Event<'_>) -> SocketUse {

@@ -8,6 +8,7 @@ use exporter_common::{event_type::EventType, record::SOCKET_SERVER};
 use super::{
     Clock, HostNames,
     cgroup::SHORT_ID,
+    dns::Dns,
     process::{Image, Process, Start},
     sockets::SocketUse,
     table::Table,
@@ -24,6 +25,7 @@ pub struct View<'e> {
     pub(super) table: &'e Table,
     pub users: &'e UserDb,
     pub(super) names: &'e HostNames,
+    pub(super) dns: &'e Dns,
     pub clock: Clock,
     /// `evt.num`.
     pub number: u64,
@@ -147,9 +149,13 @@ impl<'e> View<'e> {
         Some(Connection::Ends { client, server, is_server })
     }
 
-    /// The names, among those that rules mention, that resolve to an address.
-    pub fn host_names(&self, address: IpAddr) -> &'e [Box<str>] {
-        self.names.get(&address).map_or(&[], Vec::as_slice)
+    /// The names of an address: what the host itself says, then what processes in the same network were told. A
+    /// name that the host has an address for is the host's to give: no answer to a workload counts for it.
+    pub fn names_at(&self, address: IpAddr) -> impl Iterator<Item = &'e str> + use<'e> {
+        let net_ns = self.event.socket().map_or(self.event.header.net_ns, |socket| socket.net_ns);
+        let names = self.names;
+        let learned = self.dns.names(net_ns, address, self.event.header.ts_ns);
+        names.of(address).iter().map(|name| &**name).chain(learned.filter(|name| !names.knows(name)))
     }
 
     /// The instant of the event, nanoseconds since the epoch.

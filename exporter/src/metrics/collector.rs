@@ -196,6 +196,23 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             "Sockets forgotten because there were too many.",
             one(table.sockets_evicted.get()),
         ),
+        gauge(
+            "yagura_dns_addresses",
+            "Addresses of which names are known from answers of name servers.",
+            table.dns_addresses.get(),
+        ),
+        counter(
+            "yagura_dns_evicted_total",
+            &[],
+            "Addresses, and names of an address, forgotten because there were too many.",
+            one(table.dns_evicted.get()),
+        ),
+        counter(
+            "yagura_dns_invalid_total",
+            &[],
+            "What came from a name server's port and could not be read as an answer.",
+            one(table.dns_invalid.get()),
+        ),
         counter(
             "yagura_recording_records_total",
             &[],

@@ -62,6 +62,9 @@ pub struct TableCounters {
     pub cgroups_unknown: Tally,
     pub sockets: Tally,
     pub sockets_evicted: Tally,
+    pub dns_addresses: Tally,
+    pub dns_evicted: Tally,
+    pub dns_invalid: Tally,
 }
 
 impl Default for EngineCounters {

@@ -12,7 +12,7 @@ use crate::{
     enrich::View,
     event::{
         address::Address,
-        args::{self, ArgDef, ArgKind, Names, Special as S},
+        args::{self, ArgDef, ArgKind, Form, Names, Special as S},
     },
     fields::{
         FieldArg, Value,
@@ -48,6 +48,20 @@ impl<'e> View<'e> {
     pub(super) fn arg(&self, def: &ArgDef) -> Option<Value<'_>> {
         let Rendered { plain, resolved } = self.rendered(def.kind)?;
         Some(Value::Str(resolved.unwrap_or(plain)))
+    }
+
+    /// `evt.rawarg`: the plain value, as a number if it is one.
+    pub(super) fn raw_arg(&self, def: &ArgDef) -> Option<Value<'_>> {
+        let Rendered { plain, .. } = self.rendered(def.kind)?;
+        let digits = || str::from_utf8(&plain).ok();
+        let number = match def.kind.form() {
+            Form::Text => return Some(Value::Str(plain)),
+            Form::Decimal => digits()?.parse::<i128>().ok()?,
+            Form::Hexadecimal => i128::from_str_radix(digits()?, 16).ok()?,
+            Form::Octal => i128::from_str_radix(digits()?, 8).ok()?,
+        };
+        // A length beyond what the type holds is the longest there is.
+        Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
     }
 
     /// `evt.args`: `name=value` or `name=value(meaning)`, separated by blanks.
