@@ -222,6 +222,7 @@ impl Engine {
             dns_addresses,
             dns_evicted,
             dns_invalid,
+            root_questions_refused,
         } = self.enricher.stats();
         let table = &self.counters.table;
         table.processes.set(processes);
@@ -239,6 +240,7 @@ impl Engine {
         table.dns_addresses.set(dns_addresses);
         table.dns_evicted.set(dns_evicted);
         table.dns_invalid.set(dns_invalid);
+        table.root_questions_refused.set(root_questions_refused);
     }
 
     /// For moments without events: looks up processes of which only a descendant was seen, and follows the

@@ -2,13 +2,14 @@
 //!
 //! The [`Enricher`] belongs to the thread that reads the ring. It keeps the table of processes by fork, exec
 //! and exit, refreshes an entry by each event's header, and hands out a [`View`] for the rules. Nothing here
-//! does I/O except [`seed`] and [`users`], which are called outside the hot path.
+//! does I/O except [`seed`], [`users`] and [`roots`], which are called outside the hot path.
 
 pub mod cgroup;
 pub mod dns;
 pub mod lru;
 pub mod names;
 pub mod process;
+pub mod roots;
 pub mod seed;
 pub mod snapshot;
 pub mod sockets;
@@ -16,7 +17,10 @@ pub mod table;
 pub mod users;
 pub mod view;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, mpsc::SyncSender},
+};
 
 use arc_swap::{ArcSwap, Cache};
 use exporter_common::{
@@ -28,6 +32,7 @@ use self::{
     cgroup::Cgroups,
     dns::Dns,
     process::{ExeFile, Image, ImageLimits, Process, Start},
+    roots::{Asker, Question, RootUsers},
     sockets::{SocketUse, Sockets},
     table::{Table, TableLimits, TableStats},
     users::UserDb,
@@ -60,6 +65,9 @@ pub struct EnrichOptions {
     pub host_mnt_ns: u32,
     /// Users and groups; the control side stores a new one when the files change.
     pub users: Arc<ArcSwap<UserDb>>,
+    /// Users and groups of other roots, and whom to ask for them.
+    pub root_users: Arc<ArcSwap<RootUsers>>,
+    pub root_questions: Option<SyncSender<Question>>,
     /// Names of addresses; the control side stores a new one when they are resolved again.
     pub names: Arc<ArcSwap<HostNames>>,
 }
@@ -80,6 +88,8 @@ impl Default for EnrichOptions {
             boot_time_ns: 0,
             host_mnt_ns: 0,
             users: Arc::default(),
+            root_users: Arc::default(),
+            root_questions: None,
             names: Arc::default(),
         }
     }
@@ -101,6 +111,8 @@ pub struct EnrichStats {
     pub dns_evicted: u64,
     /// What came from a name server's port and could not be read.
     pub dns_invalid: u64,
+    /// Questions for a container's users that could not be put.
+    pub root_questions_refused: u64,
 }
 
 /// Times that an event is compared with.
@@ -125,6 +137,8 @@ pub struct Enricher {
     pub(crate) host_mnt_ns: u32,
     pub(crate) clock: Clock,
     users: Cache<Arc<ArcSwap<UserDb>>, Arc<UserDb>>,
+    root_users: Cache<Arc<ArcSwap<RootUsers>>, Arc<RootUsers>>,
+    asker: Asker,
     names: Cache<Arc<ArcSwap<HostNames>>, Arc<HostNames>>,
     number: u64,
     incomplete: u64,
@@ -149,6 +163,8 @@ impl Enricher {
             host_mnt_ns: options.host_mnt_ns,
             clock: Clock { boot_time_ns: options.boot_time_ns, ..Clock::default() },
             users: Cache::new(options.users),
+            root_users: Cache::new(options.root_users),
+            asker: Asker::new(options.root_questions),
             names: Cache::new(options.names),
             number: 0,
             incomplete: 0,
@@ -174,12 +190,20 @@ impl Enricher {
         self.answer(event, &socket);
         let header = &event.header;
         let users = self.users.load();
+        let own_users = if self.host_mnt_ns != 0 && header.mnt_ns != 0 && header.mnt_ns != self.host_mnt_ns {
+            let known = self.root_users.load().get(&header.mnt_ns).map(|db| &**db);
+            self.asker.ask(header.mnt_ns, header.pid, known.is_some(), event.is_exec(), header.ts_ns);
+            known
+        } else {
+            Some(&**users)
+        };
         let names = self.names.load();
         View {
             event,
             process: self.table.get(header.pid, header.start_ns),
             table: &self.table,
             users,
+            own_users,
             names,
             dns: &self.dns,
             clock: self.clock,
@@ -212,6 +236,7 @@ impl Enricher {
             dns_addresses: self.dns.len() as u64,
             dns_evicted: self.dns.evicted(),
             dns_invalid: self.dns.invalid(),
+            root_questions_refused: self.asker.refused(),
         }
     }
 

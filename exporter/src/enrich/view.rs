@@ -23,7 +23,10 @@ pub struct View<'e> {
     /// The process that made the event; `None` only if the table's bounds are absurdly small.
     pub process: Option<&'e Process>,
     pub(super) table: &'e Table,
+    /// The host's users.
     pub users: &'e UserDb,
+    /// The users by the process's own root; `None` until they have been read.
+    pub own_users: Option<&'e UserDb>,
     pub(super) names: &'e HostNames,
     pub(super) dns: &'e Dns,
     pub clock: Clock,
@@ -147,6 +150,23 @@ impl<'e> View<'e> {
         let (client, server) =
             if is_server { (tuple.remote, tuple.local) } else { (tuple.local, tuple.remote) };
         Some(Connection::Ends { client, server, is_server })
+    }
+
+    /// The name of a user by the process's own database: `Some(None)` if it has none there, `None` if the database
+    /// is not known yet.
+    pub fn user_name(&self, uid: u32) -> Option<Option<&'e [u8]>> {
+        match self.own_users {
+            Some(db) => Some(db.user(uid).map(|user| &*user.name)),
+            None => (uid == 0).then_some(Some(b"root")),
+        }
+    }
+
+    /// The same of a group.
+    pub fn group_name(&self, gid: u32) -> Option<Option<&'e [u8]>> {
+        match self.own_users {
+            Some(db) => Some(db.group(gid)),
+            None => (gid == 0).then_some(Some(b"root")),
+        }
     }
 
     /// The names of an address: what the host itself says, then what processes in the same network were told. A

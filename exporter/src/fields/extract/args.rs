@@ -206,7 +206,7 @@ impl<'e> View<'e> {
             S::EffectiveUid => Some(self.user(header.euid)),
             S::EffectiveGid => Some(Rendered::resolved(
                 header.egid.to_string(),
-                self.users.group(header.egid).unwrap_or_default(),
+                self.group_name(header.egid).flatten().unwrap_or_default(),
             )),
             S::TrustedExePath => field(ProcField::ExePath),
             S::ChildTid => number(event.child()?.tid.into()),
@@ -284,7 +284,8 @@ impl<'e> View<'e> {
         if uid == u32::MAX {
             return Rendered::plain(&b"-1"[..]);
         }
-        let name = self.users.user(uid).map_or(NOT_AVAILABLE, |user| &user.name);
+        // Without a database the number is all there is.
+        let name = self.user_name(uid).map_or(&b""[..], |name| name.unwrap_or(NOT_AVAILABLE));
         Rendered::resolved(uid.to_string(), name)
     }
 
