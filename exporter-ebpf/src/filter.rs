@@ -132,7 +132,9 @@ impl Pending {
         };
         self.clauses &= filter.of_kind(kind_of_family(info.family));
         self.clauses &= filter.of_protocol(protocol(info.family, info.sock_type, info.protocol));
-        if event.is(EventType::Connect) && info.flags & SOCKET_CONNECTED != 0 {
+        let has_remote =
+            event.is(EventType::Connect) || event.is(EventType::Recvfrom) || event.is(EventType::Recvmsg);
+        if has_remote && info.flags & SOCKET_CONNECTED != 0 {
             let bytes = (&raw const info.remote_addr).cast::<u64>();
             // SAFETY: 16 bytes, aligned to 8 in the section.
             let (first, second) = unsafe { (bytes.read_unaligned(), bytes.add(1).read_unaligned()) };

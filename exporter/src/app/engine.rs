@@ -226,6 +226,10 @@ impl Engine {
             cgroups_unknown,
             sockets,
             sockets_evicted,
+            dns_addresses,
+            dns_evicted,
+            dns_invalid,
+            root_questions_refused,
         } = self.enricher.stats();
         let table = &self.counters.table;
         table.processes.set(processes);
@@ -240,6 +244,10 @@ impl Engine {
         table.cgroups_unknown.set(cgroups_unknown);
         table.sockets.set(sockets);
         table.sockets_evicted.set(sockets_evicted);
+        table.dns_addresses.set(dns_addresses);
+        table.dns_evicted.set(dns_evicted);
+        table.dns_invalid.set(dns_invalid);
+        table.root_questions_refused.set(root_questions_refused);
     }
 
     /// For moments without events: looks up processes of which only a descendant was seen, and follows the

@@ -36,7 +36,7 @@ pub fn report(rules: &RuleSet) -> Vec<TypeFilter> {
             always: !can_filter(*ty),
         }
     };
-    rules.requirements().types.keys().map(of_type).collect()
+    EventType::ALL.iter().filter(|ty| plan.wants(**ty)).map(of_type).collect()
 }
 
 impl fmt::Display for TypeFilter {

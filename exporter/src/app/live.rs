@@ -33,6 +33,7 @@ use crate::{
     config::{Config, RateLimit},
     enrich::{
         EnrichOptions, Enricher, HostNames,
+        roots::{self, RootUsers},
         seed::boot_time_ns,
         users::{UserDb, UserFiles},
     },
@@ -133,11 +134,23 @@ impl Live {
         let boot_time_ns = boot_time_ns();
         let users = Users::new();
         let names: Arc<ArcSwap<HostNames>> = Arc::default();
+        let root_users: Arc<ArcSwap<RootUsers>> = Arc::default();
+        let (root_questions, answer) = roots::questions();
+        let reader =
+            roots::Reader::new(Path::new("/proc"), Arc::clone(&root_users), Arc::clone(&ledger.engine.roots));
+        // Ends when the enricher does: nobody asks any more.
+        std::thread::Builder::new()
+            .name("yagura-users".into())
+            .spawn(move || reader.run(&answer))
+            .map_err(StartError::Thread)?;
         let mut enricher = Enricher::new(EnrichOptions {
             max_processes: config.max_processes,
+            max_env_bytes: config.max_env_bytes,
             hostname: hostname.clone(),
             boot_time_ns,
             users: Arc::clone(&users.current),
+            root_users,
+            root_questions: Some(root_questions),
             names: Arc::clone(&names),
             ..EnrichOptions::default()
         });

@@ -128,6 +128,7 @@ fn feed(
     let active = Active::new(rules, &Metrics::new(ledger)?, &config.rate_limit);
     let enricher = Enricher::new(EnrichOptions {
         max_processes: config.max_processes,
+        max_env_bytes: config.max_env_bytes,
         hostname: meta.hostname,
         boot_time_ns: meta.boot_offset_ns,
         users: Users::new().current,

@@ -375,7 +375,7 @@ fn resolve(source: Source, text: &str) -> Result<FieldRef, FieldError> {
 
 /// The value of a field; several only where the field can have several.
 fn field_value(field: &FieldRef, node: &MarkedYaml<'_>) -> Result<Value<'static>, (Marker, String)> {
-    let ty = scheme().def(field.id).ty;
+    let ty = scheme().ty(field);
     let one = |node: &MarkedYaml<'_>| value::scalar(ty, node).map_err(|problem| (node.span.start, problem));
     match (scheme().cardinality(field), &node.data) {
         (Cardinality::One, YamlData::Sequence(_)) => {

@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use exporter_common::record::MAX_ENVP;
+
 pub use error::{ConfigError, ConfigErrors};
 use raw::RawConfig;
 use walk::{Errors, Spanned};
@@ -55,6 +57,8 @@ pub struct Config {
     pub push_down: bool,
     /// Bound of the process table.
     pub max_processes: usize,
+    /// Bytes of environment kept of one exec (`proc.env`); 0 keeps none.
+    pub max_env_bytes: usize,
     pub rate_limit: RateLimit,
     /// Bound of the queue between matching and writing, in detections.
     pub queue_size: usize,
@@ -125,6 +129,7 @@ impl Default for Config {
             ring_size: crate::kernel::DEFAULT_RING_BYTES,
             push_down: true,
             max_processes: 65_536,
+            max_env_bytes: MAX_ENVP,
             rate_limit: RateLimit { rate: 100.0, burst: 1000, window: Duration::from_secs(60) },
             queue_size: 1024,
             drain_timeout: Duration::from_secs(5),
@@ -191,6 +196,7 @@ impl Config {
             ring_size,
             push_down,
             max_processes,
+            max_env_bytes,
             rate,
             burst,
             window,
@@ -250,6 +256,10 @@ impl Config {
             }),
             push_down: flag(push_down, default.push_down),
             max_processes: errors.ranged(max_processes, 1024..=4_194_304, default.max_processes),
+            max_env_bytes: errors.parsed(max_env_bytes, default.max_env_bytes, |&bytes| {
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                if bytes <= MAX_ENVP { Ok(bytes) } else { Err(format!("{bytes} is more than {MAX_ENVP}")) }
+            }),
             rate_limit: RateLimit {
                 rate: errors.parsed(rate, default.rate_limit.rate, |&rate| {
                     if rate.is_finite() && (0.0..=1e6).contains(&rate) {

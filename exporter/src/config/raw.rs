@@ -31,6 +31,7 @@ pub(super) struct RawConfig {
     pub ring_size: Option<Spanned<u64>>,
     pub push_down: Option<Spanned<bool>>,
     pub max_processes: Option<Spanned<u64>>,
+    pub max_env_bytes: Option<Spanned<u64>>,
     pub rate: Option<Spanned<f64>>,
     pub burst: Option<Spanned<u64>>,
     pub window: Option<Spanned<Duration>>,
@@ -85,6 +86,7 @@ impl RawConfig {
         }
         if let Some(mut processes) = root.map("process_table", errors) {
             raw.max_processes = processes.integer("max_processes", errors);
+            raw.max_env_bytes = processes.size("max_env_bytes", errors);
             processes.finish(errors);
         }
         if let Some(mut limit) = root.map("rate_limit", errors) {

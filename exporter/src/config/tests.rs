@@ -46,6 +46,7 @@ kernel:
   push_down: false
 process_table:
   max_processes: 4096
+  max_env_bytes: 2KiB
 rate_limit:
   rate: 0.5
   burst: 3
@@ -78,6 +79,7 @@ rate_limit:
         ring_size: 16 << 20,
         push_down: false,
         max_processes: 4096,
+        max_env_bytes: 2048,
         rate_limit: RateLimit { rate: 0.5, burst: 3, window: Duration::from_secs(90) },
         queue_size: 64,
         drain_timeout: Duration::from_secs(120),
@@ -97,6 +99,7 @@ fn errors_say_where_and_what() {
         ("rules_files: /etc", "1:14: rules_files must be a list, not '/etc'"),
         ("rules_files:\n  - [a]", "2:5: rules_files must hold text, not a list"),
         ("json_output: 1", "1:14: json_output must be true or false, not '1'"),
+        ("process_table: {max_env_bytes: 8193}", "1:32: 8193 is more than 8192"),
         ("json_output:", "1:12: json_output must be true or false, not nothing"),
         ("listen: localhost", "1:9: 'localhost' is not an address like 127.0.0.1:9752"),
         ("rules: all", "1:8: rules must be a list, not 'all'"),
@@ -190,6 +193,7 @@ fn the_page_lists_every_key_with_its_default() {
         ring_size,
         push_down,
         max_processes,
+        max_env_bytes,
         rate,
         burst,
         window,
@@ -208,7 +212,7 @@ fn the_page_lists_every_key_with_its_default() {
         json_include_tags_property,
         time_format_iso_8601,
     ];
-    let numbers = [ring_size, max_processes, burst, queue_size];
+    let numbers = [ring_size, max_processes, max_env_bytes, burst, queue_size];
     let times = [window, drain_timeout];
     assert!(rules_files.is_some() && block.contains("\nrules: "));
     assert!(texts.iter().all(Option::is_some), "{texts:?}");

@@ -33,6 +33,11 @@ impl<K: Hash + Eq + Copy, V> LruMap<K, V> {
         self.young.get_mut(&key)
     }
 
+    /// A value without counting as its use.
+    pub fn peek(&self, key: K) -> Option<&V> {
+        self.young.get(&key).or_else(|| self.old.get(&key))
+    }
+
     pub fn insert(&mut self, key: K, value: V) {
         self.old.remove(&key);
         if self.young.len() >= self.half && !self.young.contains_key(&key) {

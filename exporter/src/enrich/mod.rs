@@ -2,11 +2,14 @@
 //!
 //! The [`Enricher`] belongs to the thread that reads the ring. It keeps the table of processes by fork, exec
 //! and exit, refreshes an entry by each event's header, and hands out a [`View`] for the rules. Nothing here
-//! does I/O except [`seed`] and [`users`], which are called outside the hot path.
+//! does I/O except [`seed`], [`users`] and [`roots`], which are called outside the hot path.
 
 pub mod cgroup;
+pub mod dns;
 pub mod lru;
+pub mod names;
 pub mod process;
+pub mod roots;
 pub mod seed;
 pub mod snapshot;
 pub mod sockets;
@@ -15,9 +18,8 @@ pub mod users;
 pub mod view;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-    sync::Arc,
+    collections::VecDeque,
+    sync::{Arc, mpsc::SyncSender},
 };
 
 use arc_swap::{ArcSwap, Cache};
@@ -28,16 +30,15 @@ use exporter_common::{
 
 use self::{
     cgroup::Cgroups,
+    dns::Dns,
     process::{ExeFile, Image, ImageLimits, Process, Start},
+    roots::{Asker, Question, RootUsers},
     sockets::{SocketUse, Sockets},
     table::{Table, TableLimits, TableStats},
     users::UserDb,
 };
-pub use self::{seed::SeedReport, view::View};
+pub use self::{names::HostNames, seed::SeedReport, view::View};
 use crate::event::Event;
-
-/// Names that an address resolves to, among those that rules mention.
-pub type HostNames = HashMap<IpAddr, Vec<Box<str>>>;
 
 /// Bounds and facts of the host.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub struct EnrichOptions {
     pub exited_ns: u64,
     pub max_cgroups: usize,
     pub max_sockets: usize,
+    /// Addresses of which learned names are kept.
+    pub max_dns: usize,
     /// `evt.hostname`.
     pub hostname: String,
     /// Nanoseconds since the epoch at which the machine booted: what turns event times into dates.
@@ -62,6 +65,9 @@ pub struct EnrichOptions {
     pub host_mnt_ns: u32,
     /// Users and groups; the control side stores a new one when the files change.
     pub users: Arc<ArcSwap<UserDb>>,
+    /// Users and groups of other roots, and whom to ask for them.
+    pub root_users: Arc<ArcSwap<RootUsers>>,
+    pub root_questions: Option<SyncSender<Question>>,
     /// Names of addresses; the control side stores a new one when they are resolved again.
     pub names: Arc<ArcSwap<HostNames>>,
 }
@@ -77,10 +83,13 @@ impl Default for EnrichOptions {
             exited_ns: 5_000_000_000,
             max_cgroups: 8192,
             max_sockets: 16_384,
+            max_dns: 4096,
             hostname: String::new(),
             boot_time_ns: 0,
             host_mnt_ns: 0,
             users: Arc::default(),
+            root_users: Arc::default(),
+            root_questions: None,
             names: Arc::default(),
         }
     }
@@ -98,6 +107,12 @@ pub struct EnrichStats {
     pub cgroups_unknown: u64,
     pub sockets: u64,
     pub sockets_evicted: u64,
+    pub dns_addresses: u64,
+    pub dns_evicted: u64,
+    /// What came from a name server's port and could not be read.
+    pub dns_invalid: u64,
+    /// Questions for a container's users that could not be put.
+    pub root_questions_refused: u64,
 }
 
 /// Times that an event is compared with.
@@ -116,11 +131,14 @@ pub struct Enricher {
     pub(crate) table: Table,
     pub(crate) cgroups: Cgroups,
     sockets: Sockets,
+    dns: Dns,
     limits: ImageLimits,
     hostname: Box<[u8]>,
     pub(crate) host_mnt_ns: u32,
     pub(crate) clock: Clock,
     users: Cache<Arc<ArcSwap<UserDb>>, Arc<UserDb>>,
+    root_users: Cache<Arc<ArcSwap<RootUsers>>, Arc<RootUsers>>,
+    asker: Asker,
     names: Cache<Arc<ArcSwap<HostNames>>, Arc<HostNames>>,
     number: u64,
     incomplete: u64,
@@ -139,11 +157,14 @@ impl Enricher {
             table: Table::new(table),
             cgroups: Cgroups::new(options.max_cgroups),
             sockets: Sockets::new(options.max_sockets),
+            dns: Dns::new(options.max_dns),
             limits: ImageLimits { args: options.max_args_bytes, env: options.max_env_bytes },
             hostname: options.hostname.into_bytes().into(),
             host_mnt_ns: options.host_mnt_ns,
             clock: Clock { boot_time_ns: options.boot_time_ns, ..Clock::default() },
             users: Cache::new(options.users),
+            root_users: Cache::new(options.root_users),
+            asker: Asker::new(options.root_questions),
             names: Cache::new(options.names),
             number: 0,
             incomplete: 0,
@@ -166,15 +187,25 @@ impl Enricher {
             self.fork(event, &child);
         }
         let socket = self.socket(event);
+        self.answer(event, &socket);
         let header = &event.header;
         let users = self.users.load();
+        let own_users = if self.host_mnt_ns != 0 && header.mnt_ns != 0 && header.mnt_ns != self.host_mnt_ns {
+            let known = self.root_users.load().get(&header.mnt_ns).map(|db| &**db);
+            self.asker.ask(header.mnt_ns, header.pid, known.is_some(), event.is_exec(), header.ts_ns);
+            known
+        } else {
+            Some(&**users)
+        };
         let names = self.names.load();
         View {
             event,
             process: self.table.get(header.pid, header.start_ns),
             table: &self.table,
             users,
+            own_users,
             names,
+            dns: &self.dns,
             clock: self.clock,
             number: self.number,
             hostname: &self.hostname,
@@ -207,6 +238,10 @@ impl Enricher {
             cgroups_unknown: self.cgroups.unknown(),
             sockets: self.sockets.len() as u64,
             sockets_evicted: self.sockets.evicted(),
+            dns_addresses: self.dns.len() as u64,
+            dns_evicted: self.dns.evicted(),
+            dns_invalid: self.dns.invalid(),
+            root_questions_refused: self.asker.refused(),
         }
     }
 
@@ -327,6 +362,17 @@ impl Enricher {
             ..parent.clone()
         };
         self.table.insert(process);
+    }
+
+    /// Learns from what a name server sent.
+    fn answer(&mut self, event: &Event<'_>, socket: &SocketUse) {
+        if !matches!(event.event_type(), EventType::Recvfrom | EventType::Recvmsg) || !event.succeeded() {
+            return;
+        }
+        let from_server = socket.tuple.is_some_and(|tuple| tuple.remote.1 == dns::PORT);
+        if let (true, Some(data), Some(of)) = (from_server, event.bytes(SectionKind::Data), event.socket()) {
+            self.dns.learn(of.net_ns, data, event.header.ts_ns);
+        }
     }
 
     fn socket(&mut self, event: &Event<'_>) -> SocketUse {

@@ -149,7 +149,7 @@ impl Image {
             exeline,
             comm,
             cmdline: Box::default(),
-            env: env.map(|env| env.get(..limits.env).unwrap_or(env).into()),
+            env: env.filter(|_| limits.env > 0).map(|env| env.get(..limits.env).unwrap_or(env).into()),
             file,
             charge: None,
         };
@@ -348,6 +348,9 @@ mod tests {
             Image::new(comm("c"), None, b"ab\0cdef\0", Some(b"A=1\0B=2\0"), ExeFile::default(), limits);
         assert_eq!(image.exeline(), b"ab c");
         assert_eq!(image.env.as_deref(), Some(&b"A=1"[..]));
+        let limits = ImageLimits { args: 4, env: 0 };
+        let image = Image::new(comm("c"), None, b"ab\0", Some(b"A=1\0"), ExeFile::default(), limits);
+        assert_eq!(image.env, None, "none is kept");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Users and groups of the host, by number.
 //!
 //! Loaded and checked for changes by the control side; the hot path only looks numbers up. Users of
-//! containers have databases of their own, which are not read: a container's user 1000 gets the host's
-//! name for 1000, as in Falco without container metadata.
+//! containers have databases of their own: [`super::roots`].
 
 use std::{
     fs, io,

@@ -8,6 +8,7 @@ use exporter_common::{event_type::EventType, record::SOCKET_SERVER};
 use super::{
     Clock, HostNames,
     cgroup::SHORT_ID,
+    dns::Dns,
     process::{Image, Process, Start},
     sockets::SocketUse,
     table::Table,
@@ -22,8 +23,12 @@ pub struct View<'e> {
     /// The process that made the event; `None` only if the table's bounds are absurdly small.
     pub process: Option<&'e Process>,
     pub(super) table: &'e Table,
+    /// The host's users.
     pub users: &'e UserDb,
+    /// The users by the process's own root; `None` until they have been read.
+    pub own_users: Option<&'e UserDb>,
     pub(super) names: &'e HostNames,
+    pub(super) dns: &'e Dns,
     pub clock: Clock,
     /// `evt.num`.
     pub number: u64,
@@ -147,9 +152,30 @@ impl<'e> View<'e> {
         Some(Connection::Ends { client, server, is_server })
     }
 
-    /// The names, among those that rules mention, that resolve to an address.
-    pub fn host_names(&self, address: IpAddr) -> &'e [Box<str>] {
-        self.names.get(&address).map_or(&[], Vec::as_slice)
+    /// The name of a user by the process's own database: `Some(None)` if it has none there, `None` if the database
+    /// is not known yet.
+    pub fn user_name(&self, uid: u32) -> Option<Option<&'e [u8]>> {
+        match self.own_users {
+            Some(db) => Some(db.user(uid).map(|user| &*user.name)),
+            None => (uid == 0).then_some(Some(b"root")),
+        }
+    }
+
+    /// The same of a group.
+    pub fn group_name(&self, gid: u32) -> Option<Option<&'e [u8]>> {
+        match self.own_users {
+            Some(db) => Some(db.group(gid)),
+            None => (gid == 0).then_some(Some(b"root")),
+        }
+    }
+
+    /// The names of an address: what the host itself says, then what processes in the same network were told. A
+    /// name that the host has an address for is the host's to give: no answer to a workload counts for it.
+    pub fn names_at(&self, address: IpAddr) -> impl Iterator<Item = &'e str> + use<'e> {
+        let net_ns = self.event.socket().map_or(self.event.header.net_ns, |socket| socket.net_ns);
+        let names = self.names;
+        let learned = self.dns.names(net_ns, address, self.event.header.ts_ns);
+        names.of(address).iter().map(|name| &**name).chain(learned.filter(|name| !names.knows(name)))
     }
 
     /// The instant of the event, nanoseconds since the epoch.

@@ -44,6 +44,36 @@ pub enum ArgKind {
     Special(Special),
 }
 
+/// How the plain text of an argument is to be read for `evt.rawarg`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Decimal,
+    Hexadecimal,
+    Octal,
+}
+
+impl ArgKind {
+    pub fn form(self) -> Form {
+        use Special as S;
+        match self {
+            ArgKind::Path | ArgKind::Path2 | RawPath | ArgKind::Text => Form::Text,
+            ArgKind::Hex(_) => Form::Hexadecimal,
+            ArgKind::Mode(_) => Form::Octal,
+            Res | ArgKind::ResFd | ArgKind::Fd(_) | DirFd(_) => Form::Decimal,
+            ArgKind::Int(_) | ArgKind::Uint(_) | Flags(..) | ArgKind::Enum(..) => Form::Decimal,
+            ArgKind::Uid(_) => Form::Decimal,
+            ArgKind::Special(special) => match special {
+                S::Tuple | S::Sockaddr | S::Data | S::Exe | S::Args | S::Cwd | S::Comm => Form::Text,
+                S::Cgroups | S::Env | S::TrustedExePath | S::PrctlArg2Str => Form::Text,
+                S::OpenMode => Form::Octal,
+                S::Dev | S::CapInheritable | S::CapPermitted | S::CapEffective => Form::Hexadecimal,
+                _ => Form::Decimal,
+            },
+        }
+    }
+}
+
 /// Sets of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
@@ -290,4 +320,12 @@ pub fn named(ty: EventType, arg: &FieldArg) -> Option<&'static ArgDef> {
 /// The names of all arguments of all event types; a name may come several times.
 pub fn names() -> impl Iterator<Item = &'static str> {
     EventType::ALL.iter().flat_map(|ty| of(*ty)).map(|def| def.name)
+}
+
+/// Whether the argument of this name is text or a number; `None` if that differs by event type.
+pub fn is_text(name: &str) -> Option<bool> {
+    let defs = EventType::ALL.iter().flat_map(|ty| of(*ty)).filter(|def| def.name == name);
+    let mut forms = defs.map(|def| def.kind.form() == Form::Text);
+    let first = forms.next()?;
+    forms.all(|text| text == first).then_some(first)
 }

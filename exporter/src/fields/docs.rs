@@ -48,6 +48,20 @@ Ways in which fields differ from Falco's:
   abstract name begins with `@`.
 - `fd.lip` and `fd.rip` are the local and the remote end of the socket itself, not a guess by the host's
   addresses.
+- `fd.sip.name` and its like never ask a name server when an event comes. They know the names that enabled rules
+  mention, which the host resolves ahead of time, the host's `/etc/hosts`, and what name servers answered: while a rule
+  uses such a field, what `recvfrom` and `recvmsg` bring from port 53 is read, and an address has the question's name
+  and its aliases for the time the answer says (a minute at least, an hour at most), in the network namespace in which
+  the answer came. Answers that arrive by `read`, `recvmmsg`, io_uring or encrypted are not seen.
+- A workload can send itself any answer. So an answer never counts for a name that the host itself has an address for.
+  A rule that lets connections pass by another name can be deceived by the workload it watches; compare addresses there.
+- `user.name`, `user.homedir`, `user.shell` and `group.name` of a process in another mount namespace than the host's are
+  those of the `/etc/passwd` and `/etc/group` below its own root. They are read after the namespace's first event: until
+  then the fields are absent (only user and group 0 are `root`), so that a detection lists them as incomplete. They are
+  looked at again every 10 seconds while the namespace has events. What is behind a mount of its own, on a FUSE root, or
+  no regular file is not read, of a long file 32 KiB are, and user namespaces are not mapped: an id is the host's.
+  In a replay, only the host's names are known. `user.loginname` is always the host's: that is where the login was.
+- `thread.cgroup` is the same for every controller.
 - Dates and times are in UTC.
 - `creat` counts as an open for writing that creates.
 - `evt.arg.type` of `socket` is written as names (`SOCK_RAW|SOCK_CLOEXEC`).

@@ -251,6 +251,18 @@ impl Scheme {
         Ok(FieldRef { id, arg: argument(def, arg)? })
     }
 
+    /// The type of this use of a field: that of the field, unless the argument decides it.
+    pub fn ty(&self, field: &FieldRef) -> FieldType {
+        let def = self.def(field.id);
+        match (&def.field, &field.arg) {
+            (Some(Field::Evt(EvtField::RawArg)), FieldArg::Key(name)) => match args::is_text(name) {
+                Some(false) => FieldType::Int64,
+                _ => FieldType::String,
+            },
+            _ => def.ty,
+        }
+    }
+
     /// How a comparison treats this use of a field.
     pub fn cardinality(&self, field: &FieldRef) -> Cardinality {
         let def = self.def(field.id);
@@ -264,14 +276,16 @@ impl Scheme {
     pub fn wants(&self, field: &FieldRef, ty: EventType) -> u32 {
         let def = self.def(field.id);
         let named = match (&def.field, &field.arg) {
-            (Some(Field::Evt(EvtField::Arg)), arg) => match args::named(ty, arg).map(|arg| arg.name) {
-                Some("data") => WANT_DATA,
-                Some("cwd") => WANT_CWD,
-                Some("env") => WANT_ENV,
-                // A rule that looks at what clone was asked for means threads too.
-                Some("flags") if matches!(ty, EventType::Clone | EventType::Clone3) => WANT_THREADS,
-                _ => 0,
-            },
+            (Some(Field::Evt(EvtField::Arg | EvtField::RawArg)), arg) => {
+                match args::named(ty, arg).map(|arg| arg.name) {
+                    Some("data") => WANT_DATA,
+                    Some("cwd") => WANT_CWD,
+                    Some("env") => WANT_ENV,
+                    // A rule that looks at what clone was asked for means threads too.
+                    Some("flags") if matches!(ty, EventType::Clone | EventType::Clone3) => WANT_THREADS,
+                    _ => 0,
+                }
+            }
             _ => 0,
         };
         def.wants | named
@@ -335,17 +349,29 @@ fn argument(def: &FieldDef, arg: Option<&str>) -> Result<FieldArg, FieldError> {
 
 /// Names that only make sense from a closed set.
 fn check_name(def: &FieldDef, arg: &FieldArg) -> Result<(), FieldError> {
-    let FieldArg::Key(name) = arg else { return Ok(()) };
+    let bad = |problem: &str| {
+        Err(FieldError::BadArgument { name: def.name.to_owned(), problem: problem.to_owned() })
+    };
+    let FieldArg::Key(name) = arg else {
+        return match def.field {
+            Some(Field::Evt(EvtField::RawArg)) => {
+                bad("takes a name: the type at a position differs by event")
+            }
+            _ => Ok(()),
+        };
+    };
     match def.field {
-        Some(Field::Evt(EvtField::Arg)) if !args::names().any(|known| known == &**name) => {
+        Some(Field::Evt(EvtField::Arg | EvtField::RawArg))
+            if !args::names().any(|known| known == &**name) =>
+        {
             let suggestion = nearest(name, args::names()).map(str::to_owned);
             Err(FieldError::UnknownArgument { argument: name.to_string(), suggestion })
         }
+        Some(Field::Evt(EvtField::RawArg)) if args::is_text(name).is_none() => {
+            bad("is text in one event type and a number in another here; use evt.arg")
+        }
         Some(Field::Evt(EvtField::AbsPath)) if !matches!(&**name, "src" | "dst") => {
-            Err(FieldError::BadArgument {
-                name: def.name.to_owned(),
-                problem: "takes 'src' or 'dst' as argument".to_owned(),
-            })
+            bad("takes 'src' or 'dst' as argument")
         }
         _ => Ok(()),
     }

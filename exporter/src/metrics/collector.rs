@@ -196,6 +196,43 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             "Sockets forgotten because there were too many.",
             one(table.sockets_evicted.get()),
         ),
+        gauge(
+            "yagura_dns_addresses",
+            "Addresses of which names are known from answers of name servers.",
+            table.dns_addresses.get(),
+        ),
+        counter(
+            "yagura_dns_evicted_total",
+            &[],
+            "Addresses, and names of an address, forgotten because there were too many.",
+            one(table.dns_evicted.get()),
+        ),
+        counter(
+            "yagura_dns_invalid_total",
+            &[],
+            "What came from a name server's port and could not be read as an answer.",
+            one(table.dns_invalid.get()),
+        ),
+        gauge(
+            "yagura_container_users",
+            "Mount namespaces whose own names of users and groups are known.",
+            engine.roots.known.get(),
+        ),
+        counter(
+            "yagura_container_users_evicted_total",
+            &[],
+            "Mount namespaces whose users were forgotten because there were too many.",
+            one(engine.roots.evicted.get()),
+        ),
+        counter(
+            "yagura_container_users_failed_total",
+            &["reason"],
+            "Times the users of a mount namespace could not be read, or not be asked for.",
+            vec![
+                (vec!["read"], engine.roots.failed.get()),
+                (vec!["busy"], table.root_questions_refused.get()),
+            ],
+        ),
         counter(
             "yagura_recording_records_total",
             &[],

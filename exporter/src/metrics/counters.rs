@@ -1,6 +1,9 @@
 //! Counters that the hot path and the sinks write and that `/metrics` and the ledger read.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use exporter_common::event_type::{EVENT_TYPE_SLOTS, EventType};
 
@@ -45,6 +48,16 @@ pub struct EngineCounters {
     /// Records kept out of the recording because its writer was behind.
     pub record_behind: Tally,
     pub table: TableCounters,
+    pub roots: Arc<RootCounters>,
+}
+
+/// What the thread that reads the users of containers counts. It is the only writer.
+#[derive(Debug, Default)]
+pub struct RootCounters {
+    /// Mount namespaces whose users are known.
+    pub known: Tally,
+    pub evicted: Tally,
+    pub failed: Tally,
 }
 
 /// What is kept of processes, cgroups and sockets, as last published by the hot thread.
@@ -62,6 +75,10 @@ pub struct TableCounters {
     pub cgroups_unknown: Tally,
     pub sockets: Tally,
     pub sockets_evicted: Tally,
+    pub dns_addresses: Tally,
+    pub dns_evicted: Tally,
+    pub dns_invalid: Tally,
+    pub root_questions_refused: Tally,
 }
 
 impl Default for EngineCounters {
@@ -77,6 +94,7 @@ impl Default for EngineCounters {
             queue_full: Tally::default(),
             record_behind: Tally::default(),
             table: TableCounters::default(),
+            roots: Arc::default(),
         }
     }
 }

@@ -335,7 +335,7 @@ impl Checker<'_> {
             let several =
                 self.scheme.resolve(self.source, &field.name, field.arg.as_deref()).is_ok_and(|field| {
                     Shape::from(self.scheme.cardinality(&field)) == Shape::Any
-                        && self.scheme.def(field.id).ty == FieldType::String
+                        && self.scheme.ty(&field) == FieldType::String
                 });
             if several {
                 let message = format!(
@@ -372,7 +372,7 @@ impl Checker<'_> {
                     let problem = at_span(self.text, field.span, Code::DeprecatedItem, EVT_DIR_DEPRECATED);
                     let _ = self.report(problem, false);
                 }
-                let ty = self.scheme.def(resolved.id).ty;
+                let ty = self.scheme.ty(&resolved);
                 let shape = self.scheme.cardinality(&resolved).into();
                 Ok((Term::Field(resolved), TermType { ty, shape }))
             }

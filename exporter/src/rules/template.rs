@@ -220,7 +220,7 @@ fn typed(scheme: &Scheme, source: Source, operand: &Operand) -> Result<(Term, Te
     match operand {
         Operand::Field(field) => match scheme.resolve(source, &field.name, field.arg.as_deref()) {
             Ok(resolved) => {
-                let ty = scheme.def(resolved.id).ty;
+                let ty = scheme.ty(&resolved);
                 let shape = scheme.cardinality(&resolved).into();
                 Ok((Term::Field(resolved), TermType { ty, shape }))
             }

@@ -12,7 +12,7 @@ use crate::{
     enrich::View,
     event::{
         address::Address,
-        args::{self, ArgDef, ArgKind, Names, Special as S},
+        args::{self, ArgDef, ArgKind, Form, Names, Special as S},
     },
     fields::{
         FieldArg, Value,
@@ -48,6 +48,20 @@ impl<'e> View<'e> {
     pub(super) fn arg(&self, def: &ArgDef) -> Option<Value<'_>> {
         let Rendered { plain, resolved } = self.rendered(def.kind)?;
         Some(Value::Str(resolved.unwrap_or(plain)))
+    }
+
+    /// `evt.rawarg`: the plain value, as a number if it is one.
+    pub(super) fn raw_arg(&self, def: &ArgDef) -> Option<Value<'_>> {
+        let Rendered { plain, .. } = self.rendered(def.kind)?;
+        let digits = || str::from_utf8(&plain).ok();
+        let number = match def.kind.form() {
+            Form::Text => return Some(Value::Str(plain)),
+            Form::Decimal => digits()?.parse::<i128>().ok()?,
+            Form::Hexadecimal => i128::from_str_radix(digits()?, 16).ok()?,
+            Form::Octal => i128::from_str_radix(digits()?, 8).ok()?,
+        };
+        // A length beyond what the type holds is the longest there is.
+        Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
     }
 
     /// `evt.args`: `name=value` or `name=value(meaning)`, separated by blanks.
@@ -192,7 +206,7 @@ impl<'e> View<'e> {
             S::EffectiveUid => Some(self.user(header.euid)),
             S::EffectiveGid => Some(Rendered::resolved(
                 header.egid.to_string(),
-                self.users.group(header.egid).unwrap_or_default(),
+                self.group_name(header.egid).flatten().unwrap_or_default(),
             )),
             S::TrustedExePath => field(ProcField::ExePath),
             S::ChildTid => number(event.child()?.tid.into()),
@@ -270,7 +284,8 @@ impl<'e> View<'e> {
         if uid == u32::MAX {
             return Rendered::plain(&b"-1"[..]);
         }
-        let name = self.users.user(uid).map_or(NOT_AVAILABLE, |user| &user.name);
+        // Without a database the number is all there is.
+        let name = self.user_name(uid).map_or(&b""[..], |name| name.unwrap_or(NOT_AVAILABLE));
         Rendered::resolved(uid.to_string(), name)
     }
 

@@ -60,6 +60,7 @@ impl View<'_> {
             F::Cpu => Some(Value::Int(event.header.cpu.into())),
             F::Args | F::Info => Some(owned(self.all_args())),
             F::Arg => self.arg(args::named(ty, arg)?),
+            F::RawArg => self.raw_arg(args::named(ty, arg)?),
             F::Buffer => Some(Value::Bytes(event.bytes(SectionKind::Data)?.into())),
             F::BufLen => match ty {
                 T::Sendto | T::Sendmsg | T::Recvfrom | T::Recvmsg => {

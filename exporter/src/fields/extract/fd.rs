@@ -351,8 +351,8 @@ impl<'e> View<'e> {
     }
 
     fn names_of(&self, end: Option<(IpAddr, u16)>) -> Option<Value<'_>> {
-        let names = self.host_names(end?.0);
-        let values: Vec<_> = names.iter().map(|name| Value::str(name.as_bytes())).collect();
+        let names = self.names_at(end?.0);
+        let values: Vec<_> = names.map(|name| Value::str(name.as_bytes())).collect();
         (!values.is_empty()).then_some(Value::List(values))
     }
 

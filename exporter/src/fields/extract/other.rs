@@ -14,7 +14,7 @@ impl<'e> View<'e> {
     pub(super) fn other(&self, field: F) -> Option<Value<'_>> {
         let header = &self.event.header;
         let user = |part: fn(&User) -> &[u8]| {
-            let user = self.users.user(header.euid).map(part).filter(|text| !text.is_empty());
+            let user = self.own_users?.user(header.euid).map(part).filter(|text| !text.is_empty());
             Some(Value::str(user.unwrap_or(NOT_AVAILABLE)))
         };
         match field {
@@ -29,7 +29,7 @@ impl<'e> View<'e> {
             F::FsTarget => self.fs_path(SectionKind::Path2, SectionKind::Path2Arg, double),
             F::FsTargetRaw => self.fs_raw(SectionKind::Path2Arg, double),
             F::UserUid => Some(Value::Uint(header.euid.into())),
-            F::UserName => user(|user| &user.name),
+            F::UserName => Some(Value::str(self.user_name(header.euid)?.unwrap_or(NOT_AVAILABLE))),
             F::UserHomedir => user(|user| &user.home),
             F::UserShell => user(|user| &user.shell),
             F::UserLoginUid => Some(Value::Int(match header.loginuid {
@@ -42,7 +42,7 @@ impl<'e> View<'e> {
                 Some(Value::str(name.unwrap_or(NOT_AVAILABLE)))
             }
             F::GroupGid => Some(Value::Uint(header.egid.into())),
-            F::GroupName => Some(Value::str(self.users.group(header.egid).unwrap_or(NOT_AVAILABLE))),
+            F::GroupName => Some(Value::str(self.group_name(header.egid)?.unwrap_or(NOT_AVAILABLE))),
             F::ContainerId => Some(Value::str(self.container_id()?)),
             F::ContainerFullId => Some(Value::str(self.container()??)),
         }

@@ -112,7 +112,7 @@ impl<'e> View<'e> {
             F::Tid => int(header.tid),
             F::VTid => int(header.vtid),
             F::IsMain => Some(Value::Bool(header.tid == header.pid)),
-            F::Cgroups => Some(Value::str(&self.process?.cgroup.as_deref()?.path)),
+            F::Cgroup | F::Cgroups => Some(Value::str(&self.process?.cgroup.as_deref()?.path)),
         }
     }
 

@@ -4,15 +4,15 @@ mod files;
 mod process;
 mod sockets;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use exporter_common::event_type::EventType;
+use exporter_common::{event_type::EventType, record::SectionKind};
 
 use super::*;
 use crate::{
     decode::decode,
     enrich::{EnrichOptions, Enricher, HostNames, users::UserDb},
-    event::builder::RecordBuilder,
+    event::{args, builder::RecordBuilder},
 };
 
 /// What stands for "the event does not have it".
@@ -27,8 +27,7 @@ fn enricher() -> Enricher {
     };
     let passwd = b"root:x:0:0::/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n";
     options.users.store(Arc::new(UserDb::parse(passwd, b"root:x:0:\nwww-data:x:33:\n")));
-    let name = (IpAddr::from([10, 96, 0, 1]), vec!["kubernetes.default.svc.cluster.local".into()]);
-    options.names.store(Arc::new(HostNames::from([name])));
+    options.names.store(Arc::new(HostNames::parse(b"10.96.0.1 kubernetes.default.svc.cluster.local")));
     options.max_processes = 100;
     Enricher::new(options)
 }
@@ -153,11 +152,11 @@ fn an_event_has_its_own_fields() {
 fn arguments_are_written_as_falco_writes_them() {
     use EventType as T;
     const MINUS_100: u64 = -100i32 as u32 as u64;
-    let path = exporter_common::record::SectionKind::PathArg;
-    let path2 = exporter_common::record::SectionKind::Path2Arg;
-    let dir = exporter_common::record::SectionKind::Dir;
-    let dir2 = exporter_common::record::SectionKind::Dir2;
-    let text = exporter_common::record::SectionKind::Text;
+    let path = SectionKind::PathArg;
+    let path2 = SectionKind::Path2Arg;
+    let dir = SectionKind::Dir;
+    let dir2 = SectionKind::Dir2;
+    let text = SectionKind::Text;
     let new = RecordBuilder::new;
     let rows: Vec<(RecordBuilder, &[(&str, &str)])> = vec![
         (new(T::Ptrace).args(&[16, 77]), &[("request", "PTRACE_ATTACH"), ("pid", "77")]),
@@ -249,8 +248,43 @@ fn arguments_are_written_as_falco_writes_them() {
 
 /// Whatever an event holds, every field of the scheme can be asked for, on an event of every type.
 #[test]
+fn a_raw_argument_is_a_number_or_the_text_as_passed() {
+    let mut enricher = enricher();
+    let open = RecordBuilder::new(EventType::Openat)
+        .args(&[u64::MAX - 99, 0, 0o101, 0o640])
+        .ret(3)
+        .section(SectionKind::PathArg, "../x");
+    check(
+        &mut enricher,
+        open,
+        &[
+            ("evt.rawarg[dirfd]", "-100"),
+            ("evt.rawarg[flags]", "65"),
+            ("evt.rawarg[mode]", "416"),
+            ("evt.rawarg[name]", "../x"),
+            ("evt.rawarg[request]", ABSENT),
+        ],
+    );
+    check(
+        &mut enricher,
+        RecordBuilder::new(EventType::Kill).args(&[4321, 9]).ret(-3),
+        &[("evt.rawarg[res]", "-3"), ("evt.rawarg[pid]", "4321"), ("evt.rawarg[sig]", "9")],
+    );
+    check(
+        &mut enricher,
+        RecordBuilder::new(EventType::InitModule).args(&[0xffff_ffff_ffff_f000, u64::MAX]).ret(0),
+        &[("evt.rawarg[img]", &i64::MAX.to_string()), ("evt.rawarg[length]", &i64::MAX.to_string())],
+    );
+    // What is a number in one event type and text in another has no type.
+    let mut mixed: Vec<&str> = args::names().filter(|name| args::is_text(name).is_none()).collect();
+    mixed.sort_unstable();
+    mixed.dedup();
+    assert_eq!(mixed, ["addr", "data", "dev", "type"], "evt.rawarg of these is refused");
+}
+
+#[test]
 fn every_field_of_every_event_can_be_asked_for() {
-    use exporter_common::record::SectionKind as K;
+    use SectionKind as K;
     let mut enricher = enricher();
     let names: Vec<String> = scheme()
         .of_source(Source::Syscall)
@@ -259,6 +293,10 @@ fn every_field_of_every_event_can_be_asked_for() {
             crate::fields::ArgSpec::RequiredName if def.name == "evt.arg" => {
                 (0..30).map(|index| format!("evt.arg[{index}]")).collect()
             }
+            crate::fields::ArgSpec::RequiredName if def.name == "evt.rawarg" => args::names()
+                .filter(|name| args::is_text(name).is_some())
+                .map(|name| format!("evt.rawarg[{name}]"))
+                .collect(),
             crate::fields::ArgSpec::RequiredName => vec![format!("{}[open]", def.name)],
             crate::fields::ArgSpec::OptionalIndex => {
                 [0, 1, 2, 70].iter().map(|index| format!("{}[{index}]", def.name)).collect()

@@ -33,6 +33,7 @@ fields! {
     Cpu = "evt.cpu", Int16, None, One, SYSCALL, 0, "Number of the CPU on which the event happened.";
     Args = "evt.args", String, None, One, SYSCALL, 0, "All arguments of the event, name=value, separated by blanks.";
     Arg = "evt.arg", String, RequiredName, One, SYSCALL, 0, "One argument as text, by name (evt.arg.flags) or by position (evt.arg[0]). docs/events.md lists them.";
+    RawArg = "evt.rawarg", String, RequiredName, One, SYSCALL, 0, "One argument in its own type, by name: evt.rawarg.flags is the number (int64), evt.rawarg.path the text as passed. A number in one event type that is text in another cannot be asked for.";
     Info = "evt.info", String, None, One, SYSCALL, 0, "The same as evt.args.";
     Buffer = "evt.buffer", Bytes, None, One, SYSCALL, WANT_DATA, "First bytes of the data that was sent or received.";
     BufLen = "evt.buflen", Uint64, None, One, SYSCALL, 0, "Bytes that the call sent or received, also those beyond evt.buffer.";

@@ -40,10 +40,10 @@ fields! {
     RNet = "fd.rnet", IpNet, None, One, SYSCALL, 0, "Remote address, compared with networks.";
     Connected = "fd.connected", Bool, None, One, SYSCALL, 0, "True if the socket has a peer.";
     NameChanged = "fd.name_changed", Bool, None, One, SYSCALL, 0, "True if this event changes fd.name, as when an unconnected UDP socket is used with another peer.";
-    CIpName = "fd.cip.name", String, None, Any, SYSCALL, 0, "Domain names, among those the rules mention, that resolve to the client address.";
-    SIpName = "fd.sip.name", String, None, Any, SYSCALL, 0, "Domain names, among those the rules mention, that resolve to the server address.";
-    LIpName = "fd.lip.name", String, None, Any, SYSCALL, 0, "Domain names, among those the rules mention, that resolve to the local address.";
-    RIpName = "fd.rip.name", String, None, Any, SYSCALL, 0, "Domain names, among those the rules mention, that resolve to the remote address.";
+    CIpName = "fd.cip.name", String, None, Any, SYSCALL, 0, "Names of the client address: those of the host (names that rules mention, resolved ahead of time, and /etc/hosts) and those that answers of name servers gave processes in the same network namespace.";
+    SIpName = "fd.sip.name", String, None, Any, SYSCALL, 0, "Names of the server address: those of the host (names that rules mention, resolved ahead of time, and /etc/hosts) and those that answers of name servers gave processes in the same network namespace.";
+    LIpName = "fd.lip.name", String, None, Any, SYSCALL, 0, "Names of the local address: those of the host (names that rules mention, resolved ahead of time, and /etc/hosts) and those that answers of name servers gave processes in the same network namespace.";
+    RIpName = "fd.rip.name", String, None, Any, SYSCALL, 0, "Names of the remote address: those of the host (names that rules mention, resolved ahead of time, and /etc/hosts) and those that answers of name servers gave processes in the same network namespace.";
     Dev = "fd.dev", Int32, None, One, SYSCALL, 0, "Device number of the file's file system.";
     DevMajor = "fd.dev.major", Int32, None, One, SYSCALL, 0, "Major part of fd.dev.";
     DevMinor = "fd.dev.minor", Int32, None, One, SYSCALL, 0, "Minor part of fd.dev.";

@@ -112,7 +112,6 @@ const CONTAINER: &[Row] = &[
 
 /// Fields with the reason for which a rule that uses them is refused.
 const REFUSED: &[(&str, FieldType, ArgSpec, Cardinality, &str, &str)] = &[
-    ("evt.rawarg", String, RequiredName, One, "One argument in its own type.", UNTYPED),
     ("evt.around", Uint64, RequiredName, One, "True near a point in time.", "it is for searching captures"),
     ("evt.pluginname", String, None, One, "Name of the plugin that made the event.", PLUGINS),
     ("evt.plugininfo", String, None, One, "Summary of the event by its plugin.", PLUGINS),
@@ -147,14 +146,6 @@ const REFUSED: &[(&str, FieldType, ArgSpec, Cardinality, &str, &str)] = &[
     ("thread.pfminor", Uint64, None, One, "Minor page faults.", USAGE),
     ("thread.exectime", RelTime, None, One, "CPU time of the last slice.", USAGE),
     ("thread.totexectime", RelTime, None, One, "CPU time since the capture began.", USAGE),
-    (
-        "thread.cgroup",
-        String,
-        RequiredName,
-        One,
-        "Path of the cgroup of one controller.",
-        "use thread.cgroups",
-    ),
     ("thread.cpu", Double, None, One, "CPU used in the last second.", USAGE),
     ("thread.cpu.user", Double, None, One, "CPU used in user mode.", USAGE),
     ("thread.cpu.system", Double, None, One, "CPU used in kernel mode.", USAGE),
@@ -162,7 +153,6 @@ const REFUSED: &[(&str, FieldType, ArgSpec, Cardinality, &str, &str)] = &[
     ("thread.vmrss", Uint64, None, One, "Resident memory in kilobytes.", USAGE),
 ];
 
-const UNTYPED: &str = "arguments are compared as text; use evt.arg";
 const PLUGINS: &str = "plugins are not part of Yagura";
 const ENTER: &str = "only the end of a system call is observed";
 const NO_FD_TABLE: &str = "the table of a process's descriptors is not kept; use fd.* of the event's own";

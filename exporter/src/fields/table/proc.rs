@@ -69,5 +69,6 @@ fields! {
     Tid = "thread.tid", Int64, None, One, SYSCALL, 0, "Thread id in the host's namespace.";
     VTid = "thread.vtid", Int64, None, One, SYSCALL, 0, "Thread id as seen inside the process's pid namespace.";
     IsMain = "thread.ismain", Bool, None, One, SYSCALL, 0, "True for the main thread of the process.";
+    Cgroup = "thread.cgroup", String, RequiredName, One, SYSCALL, 0, "Path of the cgroup of one controller (thread.cgroup.cpu): with v2, the one path of thread.cgroups for every controller.";
     Cgroups = "thread.cgroups", String, None, One, SYSCALL, 0, "Path of the process's cgroup (v2, or of a v1 hierarchy where v2 is not used).";
 }

@@ -351,3 +351,54 @@ fn a_connect_without_its_socket_is_still_one() {
     );
     check(&mut enricher(), connect(0), &[("fd.name", ABSENT), ("fd.typechar", ABSENT)]);
 }
+
+/// What a resolver gets from port 53: the name's addresses.
+fn answer(name: &str, addresses: &[[u8; 4]]) -> Vec<u8> {
+    let mut bytes = vec![0, 1, 0x81, 0x80, 0, 1, 0, addresses.len() as u8, 0, 0, 0, 0];
+    for label in name.split('.') {
+        bytes.push(label.len() as u8);
+        bytes.extend(label.as_bytes());
+    }
+    bytes.extend([0, 0, 1, 0, 1]);
+    for address in addresses {
+        bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        bytes.extend(address);
+    }
+    bytes
+}
+
+#[test]
+fn an_address_has_the_names_that_its_network_was_told() {
+    let server = |net_ns, remote_port| SocketInfo {
+        net_ns,
+        remote_port,
+        ino: 100 + u64::from(net_ns) + u64::from(remote_port),
+        remote_addr: v4([10, 0, 0, 53]),
+        flags: SOCKET_CONNECTED,
+        ..udp()
+    };
+    let hear = |net_ns, port, name: &str, addresses: &[[u8; 4]]| {
+        RecordBuilder::new(EventType::Recvfrom)
+            .ret(80)
+            .fixed(K::Socket, &server(net_ns, port))
+            .section(K::Data, answer(name, addresses))
+    };
+    let connect = |net_ns| {
+        let socket = SocketInfo { net_ns, ino: 9, remote_addr: v4([192, 0, 2, 1]), ..TCP };
+        RecordBuilder::new(EventType::Connect).fixed(K::Socket, &socket)
+    };
+    let mut enricher = enricher();
+    feed(&mut enricher, hear(7, 53, "db.example", &[[192, 0, 2, 1], [10, 96, 0, 1]]));
+    // Not from a name server; and a name that is the host's to give.
+    feed(&mut enricher, hear(7, 5353, "forged.example", &[[192, 0, 2, 1]]));
+    feed(&mut enricher, hear(7, 53, "Kubernetes.default.svc.cluster.local", &[[192, 0, 2, 1]]));
+    check(&mut enricher, connect(7), &[("fd.sip.name", "db.example"), ("fd.rip.name", "db.example")]);
+    check(&mut enricher, connect(8), &[("fd.sip.name", ABSENT)]);
+    let host = SocketInfo { net_ns: 7, ino: 10, ..TCP };
+    check(
+        &mut enricher,
+        RecordBuilder::new(EventType::Connect).fixed(K::Socket, &host),
+        &[("fd.sip.name", "kubernetes.default.svc.cluster.local,db.example")],
+    );
+    assert_eq!(enricher.stats().dns_addresses, 2);
+}
