@@ -74,7 +74,9 @@ impl Event {
 #[inline(always)]
 pub fn begin_syscall(ctx: &BtfTracePointContext) -> Option<Event> {
     let event = begin_unfiltered(ctx)?;
-    if Pending::of(&event).drops(&event) {
+    let mut pending = Pending::of(&event);
+    pending.place(&event);
+    if pending.drops(&event) {
         return None;
     }
     event.describe();

@@ -204,6 +204,7 @@ pub fn sys_open(ctx: BtfTracePointContext) -> i32 {
 pub fn sys_dup(ctx: BtfTracePointContext) -> i32 {
     let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
     let mut pending = Pending::of(&event);
+    pending.place(&event);
     if pending.drops(&event) {
         return 0;
     }

@@ -61,7 +61,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// What the result, the task's name and its container leave.
+    /// What the result and the task's name leave.
     #[inline(always)]
     pub fn of(event: &Event) -> Pending {
         let bank = event.bank;
@@ -75,11 +75,17 @@ impl Pending {
                 let comm = [load!(u64, event.task, OFF_TASK_COMM), load!(u64, event.task, OFF_TASK_COMM, 8)];
                 pending.clauses &= filter.of_name(&pending.bank, event.event_type, comm);
             }
-            if filter.asks_container(pending.clauses) {
-                pending.clauses &= filter.of_container(container(event.task));
-            }
         }
         pending
+    }
+
+    /// What the container leaves. It takes some looking up: first comes what is cheaper.
+    #[inline(always)]
+    pub fn place(&mut self, event: &Event) {
+        let Some(filter) = self.filter else { return };
+        if filter.asks_container(self.clauses) {
+            self.clauses &= filter.of_container(container(event.task));
+        }
     }
 
     /// Gives the event up if no clause is left. True: it is over.
@@ -107,6 +113,7 @@ impl Pending {
         if self.clauses != 0 && filter.asks_raw_name(self.clauses) {
             self.clauses &= filter.of_raw_name(raw_name(event.s, name));
         }
+        self.place(event);
         // One clause that does not ask for the path is enough.
         if self.clauses & filter.any_path != 0 || self.clauses == 0 || file == 0 {
             return;

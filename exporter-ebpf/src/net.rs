@@ -109,6 +109,7 @@ fn put_first_buffer(event: &Event, sends: bool, compat: bool, iov: u64) {
 #[inline(always)]
 fn describe_with_socket(event: &Event, known: bool, fd: u64, flags: u16) -> bool {
     let mut pending = Pending::of(event);
+    pending.place(event);
     if pending.drops(event) {
         return false;
     }

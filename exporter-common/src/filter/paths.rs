@@ -146,7 +146,7 @@ impl Filter {
             if keys.end_lengths & 1 << length != 0 && path.end_length >= length as u64 {
                 // `end` holds min(8, end_length) bytes; the last `length` of them are the highest.
                 let held = if path.end_length < 8 { path.end_length } else { 8 };
-                let end = path.end >> ((held - length as u64) * 8 & 63);
+                let end = path.end >> (((held - length as u64) * 8) & 63);
                 walk.found |= key(KeyKind::End, length, within(end, length as i64));
             }
             length += 1;

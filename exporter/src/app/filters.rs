@@ -143,7 +143,7 @@ mod tests {
             (&["evt.type = execve"], "execve: every event, for the process table\n"),
             (
                 &["evt.type = dup and proc.name = \"a\\nb\" and not evt.rawres < 0"],
-                "dup: only\n  - result and task name in (a\\nb)\n",
+                "dup: only\n  - success and task name in (a\\nb)\n",
             ),
         ] {
             assert_eq!(text(conditions), expected);

@@ -120,7 +120,7 @@ impl Glob {
     }
 
     /// What every text that matches begins and ends with, if the case of letters matters.
-    pub(super) fn literal_ends(&self) -> Option<(Box<[u8]>, Box<[u8]>)> {
+    pub(super) fn literal_ends(&self) -> Option<Ends> {
         let byte = |token: &Token| match token {
             Token::Byte(byte) => Some(*byte),
             _ => None,
@@ -160,6 +160,9 @@ impl Glob {
         }
     }
 }
+
+/// A prefix and a suffix.
+pub(super) type Ends = (Box<[u8]>, Box<[u8]>);
 
 fn bytes(tokens: &[Token]) -> Option<Box<[u8]>> {
     let byte = |token: &Token| match token {

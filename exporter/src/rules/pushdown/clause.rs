@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fmt};
 
 use exporter_common::filter::{
     MAX_CLAUSES,
-    classes::{ADDRESSES, CONTAINERS, KINDS, OPENS, PROTOCOLS, RAW_NAMES, RESULTS},
+    classes::{
+        ADDRESSES, CONTAINERS, KINDS, OPEN_READ, OPEN_WRITE, OPENS, PROTOCOLS, RAW_NAMES, RESULT_SUCCESS,
+        RESULTS,
+    },
 };
 
 use super::path::PathKey;
@@ -280,6 +283,14 @@ impl Clauses {
     }
 }
 
+/// The classes of results that are successes.
+const SUCCESSES: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << RESULT_SUCCESS;
+
+/// Whether all classes of opens in the set have this `OPEN_*` bit.
+fn every_has(set: u64, bit: usize) -> bool {
+    (0..OPENS).all(|class| set >> class & 1 == 0 || class & bit != 0)
+}
+
 /// At most this many items of a set are printed.
 const PRINTED: usize = 8;
 
@@ -292,6 +303,10 @@ impl fmt::Display for Clause {
                     (Dim::Container, 1) => "on the host".to_owned(),
                     (Dim::Container, _) => "in a container".to_owned(),
                     (Dim::RawName, _) => "'..' in the path as passed".to_owned(),
+                    (Dim::Result, set) if set & !SUCCESSES == 0 => "success".to_owned(),
+                    (Dim::Result, set) if set & SUCCESSES == 0 => "failure".to_owned(),
+                    (Dim::Open, set) if every_has(set, OPEN_WRITE) => "opened for writing".to_owned(),
+                    (Dim::Open, set) if every_has(set, OPEN_READ) => "opened for reading".to_owned(),
                     (dim, _) => dim.name().to_owned(),
                 });
             }
