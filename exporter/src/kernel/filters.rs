@@ -54,12 +54,6 @@ impl FilterTables {
         }
         tables
     }
-
-    /// Of the key table's entries, the part that is in use: a full table lets everything through.
-    pub fn load(&self) -> f64 {
-        let used = self.keys.0.iter().filter(|mask| **mask != 0).count();
-        used as f64 / f64::from(KEYS)
-    }
 }
 
 /// The two banks in the kernel: one is in force while the other is written.
@@ -92,11 +86,6 @@ impl Banks {
             self.current.clone_from(filters);
         }
         Ok(self.bank as u32 + 1)
-    }
-
-    /// How full the table of keys in force is, 0 to 1.
-    pub fn load(&self) -> f64 {
-        self.written.get(self.bank).map_or(0.0, FilterTables::load)
     }
 }
 

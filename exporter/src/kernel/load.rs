@@ -24,8 +24,6 @@ use exporter_common::{
     wants::TypeConfig,
 };
 
-use crate::rules::Clauses;
-
 use super::{
     Counters, KernelError, KernelOptions, Plan, Report, Ring,
     btf::Btf,
@@ -179,11 +177,6 @@ impl Kernel {
     /// Where the kernel side looks up whose a cgroup is, once.
     pub fn take_places(&mut self) -> Option<KernelPlaces> {
         self.places.take()
-    }
-
-    /// The filters in force, and how full the table of their keys is (0 to 1).
-    pub fn filters(&self) -> (&BTreeMap<EventType, Clauses>, f64) {
-        (&self.plan.filters, self.banks.load())
     }
 
     /// The reading end of the ring, once.
