@@ -26,7 +26,7 @@ pub struct Doctor {
     pub version: &'static str,
     pub kernel: Report,
     pub rules: RulesStatus,
-    /// What the kernel drops; see `push_down` in the configuration.
+    /// Which events the kernel reports; empty if `push_down` is off in the configuration, or the rules do not load.
     pub filters: Vec<TypeFilter>,
     pub listen: ListenStatus,
 }
@@ -99,7 +99,8 @@ fn examine_rules(
         Some(rules) => {
             let warnings = load.diagnostics.len();
             let status = RulesStatus { enabled: reload::enabled(&rules), warnings, errors: Vec::new() };
-            (status, plan::of(&rules, config.push_down), filters::report(&rules))
+            let filters = if config.push_down { filters::report(&rules) } else { Vec::new() };
+            (status, plan::of(&rules, config.push_down), filters)
         }
         None => {
             let errors = load.diagnostics.iter().filter(|d| d.severity == rules::Severity::Error);

@@ -31,6 +31,9 @@ pub fn execute(args: DoctorArgs) -> Exit {
             let mut text = doctor.to_string();
             if args.filters {
                 text.push_str("\nreported to user space\n");
+                if !config.push_down {
+                    text.push_str("every event of each type that a rule needs: kernel.push_down is off\n");
+                }
                 doctor.filters.iter().for_each(|filter| text.push_str(&filter.to_string()));
             }
             print(&text)

@@ -125,6 +125,12 @@ fn check(args: CheckArgs) -> Exit {
     if errors > 0 || strict && warnings > 0 { Exit::Findings } else { printed }
 }
 
+/// The rules that `run` would use with these options.
+fn in_use(config: &ConfigArgs, rules: RulesArgs) -> Result<RuleSet, Exit> {
+    let config = config.load()?;
+    load_rules(&rules.sources(&config), &LoadOptions::from(&config))
+}
+
 /// `rules explain -o json`.
 #[derive(Serialize)]
 struct Explained<'a> {
@@ -137,10 +143,7 @@ struct Explained<'a> {
 
 fn explain(args: ExplainArgs) -> Exit {
     let ExplainArgs { rule, config, rules, output } = args;
-    let set = match config.load().and_then(|config| {
-        let sources = rules.sources(&config);
-        load_rules(&sources, &LoadOptions::from(&config))
-    }) {
+    let set = match in_use(&config, rules) {
         Ok(set) => set,
         Err(exit) => return exit,
     };
@@ -186,10 +189,7 @@ struct Listed<'a> {
 
 fn list(args: ListArgs) -> Exit {
     let ListArgs { config, rules, output } = args;
-    let set = match config.load().and_then(|config| {
-        let sources = rules.sources(&config);
-        load_rules(&sources, &LoadOptions::from(&config))
-    }) {
+    let set = match in_use(&config, rules) {
         Ok(set) => set,
         Err(exit) => return exit,
     };

@@ -313,7 +313,12 @@ fn connected(random: &mut Random, case: &mut Case, record: RecordBuilder) -> Rec
         matches!(case.event_type, EventType::Socket | EventType::Dup | EventType::Accept),
     );
     let family = random.of(&[1, 2, 10, 16, 17, 40]);
-    let record = record.args(&[if case.event_type == EventType::Socket { u64::from(family) } else { 3 }]);
+    let domain = match family {
+        // The kernel makes a packet socket of socket(AF_INET, SOCK_PACKET).
+        17 if random.chance(50) => 2,
+        family => u64::from(family),
+    };
+    let record = record.args(&[if case.event_type == EventType::Socket { domain } else { 3 }]);
     if makes && case.ret < 0 && case.event_type != EventType::Accept {
         return record;
     }

@@ -117,7 +117,10 @@ fn classes<'c>(check: &'c Check, field: &FieldRef, scheme: &Scheme, ty: T) -> Op
                 KIND_INET6 => exactly(Some(Value::str(b"AF_INET6"))),
                 KIND_UNIX => exactly(Some(Value::str(b"AF_UNIX"))),
                 KIND_NETLINK => exactly(Some(Value::str(b"AF_NETLINK"))),
-                KIND_PACKET => exactly(Some(Value::str(b"AF_PACKET"))),
+                // The kernel makes one of socket(AF_INET, SOCK_PACKET), too.
+                KIND_PACKET => Can::one_of(
+                    [&b"AF_PACKET"[..], b"AF_INET"].into_iter().map(|name| holds(&Value::str(name))),
+                ),
                 _ => Can::BOTH,
             }),
         )),
