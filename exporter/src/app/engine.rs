@@ -6,12 +6,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use prometheus::IntCounter;
 use uuid::Uuid;
 
-use super::limit::Bucket;
+use super::{held::Held, limit::Bucket};
 use crate::{
     config::RateLimit,
     decode::decode,
@@ -19,6 +20,7 @@ use crate::{
     enrich::{
         EnrichStats, Enricher, cgroup::Place, seed::boot_time_ns, snapshot::Snapshot, table::TableStats,
     },
+    event::Event,
     fields::{FieldArg, FieldId, FieldRef, Source, Subject, Value, scheme},
     metrics::{EngineCounters, Metrics, Tally},
     rules::{Priority, Rule, RuleSet, Scratch},
@@ -36,6 +38,8 @@ pub struct Active {
     /// By rule id.
     rules: Vec<RuleState>,
     tallies: Arc<[RuleTally]>,
+    /// A condition or an output uses what whoever runs a container knows of it.
+    uses_metadata: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +84,9 @@ impl Active {
             .iter()
             .map(|rule| RuleTally { rule: Arc::clone(&rule.name), suppressed: Tally::default() })
             .collect();
-        Active { set, rules, tallies }
+        let mut fields = set.requirements().types.values().flatten();
+        let uses_metadata = fields.any(|field| scheme().is_metadata(field));
+        Active { set, rules, tallies, uses_metadata }
     }
 
     pub fn tallies(&self) -> Arc<[RuleTally]> {
@@ -107,6 +113,7 @@ pub struct Engine {
     active: Box<Active>,
     limit: RateLimit,
     counters: Arc<EngineCounters>,
+    held: Held,
     /// `evt.rawtime`.
     time: FieldRef,
     problem: Arc<Problem>,
@@ -134,6 +141,7 @@ impl Engine {
         boot_time_ns: u64,
         active: Active,
         limit: RateLimit,
+        patience: Duration,
         counters: Arc<EngineCounters>,
     ) -> Engine {
         // In the scheme: a test asserts it. An unknown field would be absent, and the time 0.
@@ -145,6 +153,7 @@ impl Engine {
             scratch: Scratch::default(),
             active: Box::new(active),
             limit,
+            held: Held::new(patience, Arc::clone(&counters.held)),
             counters,
             time,
             problem: Arc::default(),
@@ -178,20 +187,61 @@ impl Engine {
 
     /// Takes one record of the ring; `emit` takes a detection or refuses it because it has no room.
     pub fn handle(&mut self, record: &[u8], emit: &mut impl FnMut(Detection) -> bool) {
-        let Engine { enricher, scratch, active, limit, counters, time, problem, boot_time_ns: _ } = self;
+        if !self.held.is_empty() {
+            // What is held of a container that is known by now came before this record.
+            self.release(Instant::now(), false, emit);
+        }
         let event = match decode(record) {
             Ok(event) => event,
             Err(error) => {
-                counters.invalid.add(1);
-                problem.set(error.to_string());
+                self.counters.invalid.add(1);
+                self.problem.set(error.to_string());
                 return;
             }
         };
-        counters.receive(event.event_type());
+        self.counters.receive(event.event_type());
+        if let Some(slot) = self.enricher.unsettled(&event).filter(|_| self.active.uses_metadata) {
+            let now = Instant::now();
+            if self.held.hold(&slot, record, now) {
+                return;
+            }
+            self.release(now, false, emit);
+        }
+        self.decide(&event, emit);
+    }
+
+    /// Lets records go on whose container is known by now or has been waited for long enough; with `all` every one.
+    fn release(&mut self, now: Instant, all: bool, emit: &mut impl FnMut(Detection) -> bool) {
+        while let Some(record) = self.held.take(now, all) {
+            // It has been decoded before.
+            if let Ok(event) = decode(&record) {
+                self.decide(&event, emit);
+            }
+        }
+    }
+
+    /// As [`Engine::release`], but a panic costs one record only.
+    pub fn release_guarded(&mut self, all: bool, emit: &mut impl FnMut(Detection) -> bool) {
+        while !self.held.is_empty() {
+            let now = Instant::now();
+            if catch_unwind(AssertUnwindSafe(|| self.release(now, all, emit))).is_ok() {
+                return;
+            }
+            self.counters.panicked();
+        }
+    }
+
+    /// When records that wait for their container will have waited long enough.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.held.deadline()
+    }
+
+    fn decide(&mut self, event: &Event<'_>, emit: &mut impl FnMut(Detection) -> bool) {
+        let Engine { enricher, scratch, active, limit, counters, time, .. } = self;
         let boot_ns = event.header.ts_ns;
-        let view = enricher.observe(&event);
+        let view = enricher.observe(event);
         let mut matched = false;
-        let Active { set, rules, tallies } = &mut **active;
+        let Active { set, rules, tallies, uses_metadata: _ } = &mut **active;
         set.evaluate(&view, scratch, |rule| {
             matched = true;
             let (Some(state), Some(tally)) = (rules.get_mut(rule.id), tallies.get(rule.id)) else { return };
@@ -206,7 +256,7 @@ impl Engine {
                 counters.queue_full.add(1);
             }
         });
-        enricher.settle(&event);
+        enricher.settle(event);
         // Last, so that an event has an outcome or is found to have none.
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
     }
@@ -230,6 +280,9 @@ impl Engine {
             dns_evicted,
             dns_invalid,
             root_questions_refused,
+            containers,
+            containers_evicted,
+            container_questions_refused,
         } = self.enricher.stats();
         let table = &self.counters.table;
         table.processes.set(processes);
@@ -248,6 +301,9 @@ impl Engine {
         table.dns_evicted.set(dns_evicted);
         table.dns_invalid.set(dns_invalid);
         table.root_questions_refused.set(root_questions_refused);
+        table.containers.set(containers);
+        table.containers_evicted.set(containers_evicted);
+        table.container_questions_refused.set(container_questions_refused);
     }
 
     /// For moments without events: looks up processes of which only a descendant was seen, and follows the

@@ -176,6 +176,7 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
             engine.handle_guarded(record, &mut |detection| queue.try_send(detection).is_ok());
         });
         engine.new_cgroups().for_each(|(id, place)| places.tell(id, place));
+        engine.release_guarded(false, &mut |detection| queue.try_send(detection).is_ok());
         let now = Instant::now();
         if now.duration_since(housekeeping) >= HOUSEKEEPING {
             housekeeping = now;
@@ -189,7 +190,8 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
                 if taken == 0 {
                     engine.tidy();
                 }
-                ring.wait(IDLE);
+                let patience = engine.deadline().map(|deadline| deadline.saturating_duration_since(now));
+                ring.wait(patience.map_or(IDLE, |patience| patience.min(IDLE)));
             }
             // Programs that were running when they were detached may still hand over a record: the end is
             // when everything the kernel side says it handed over has been taken.
@@ -204,6 +206,7 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
             Some(_) => {}
         }
     }
+    engine.release_guarded(true, &mut |detection| queue.try_send(detection).is_ok());
     engine.publish();
     if let Some(tap) = &mut tap {
         counters.record_behind.add(tap.flush());

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     config::{Config, RateLimit},
+    containers,
     enrich::{
         EnrichOptions, Enricher, HostNames,
         roots::{self, RootUsers},
@@ -143,7 +144,12 @@ impl Live {
             .name("yagura-users".into())
             .spawn(move || reader.run(&answer))
             .map_err(StartError::Thread)?;
+        let (container_questions, asked) = containers::questions();
+        let waker = ring.waker();
+        containers::start(&config.containers, asked, move || waker.wake(), Arc::clone(&ledger.containers))
+            .map_err(StartError::Thread)?;
         let mut enricher = Enricher::new(EnrichOptions {
+            container_questions: Some(container_questions),
             max_processes: config.max_processes,
             max_env_bytes: config.max_env_bytes,
             hostname: hostname.clone(),
@@ -180,8 +186,14 @@ impl Live {
         });
         let active = Active::new(rules, &metrics, &config.rate_limit);
         let tallies = active.tallies();
-        let engine =
-            Engine::new(enricher, boot_time_ns, active, config.rate_limit, Arc::clone(&ledger.engine));
+        let engine = Engine::new(
+            enricher,
+            boot_time_ns,
+            active,
+            config.rate_limit,
+            config.containers.patience,
+            Arc::clone(&ledger.engine),
+        );
         let problem = engine.problem();
         let places = Places::start(places).map_err(StartError::Thread)?;
         let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health, places };

@@ -13,6 +13,7 @@ mod doctor;
 mod engine;
 mod filters;
 mod health;
+mod held;
 mod hot;
 mod limit;
 mod live;

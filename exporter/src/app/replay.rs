@@ -124,6 +124,7 @@ fn feed(
         engine: Arc::clone(counters),
         stdout: Arc::default(),
         recording: Arc::default(),
+        containers: Arc::default(),
     };
     let active = Active::new(rules, &Metrics::new(ledger)?, &config.rate_limit);
     let enricher = Enricher::new(EnrichOptions {
@@ -134,8 +135,14 @@ fn feed(
         users: Users::new().current,
         ..EnrichOptions::default()
     });
-    let mut engine =
-        Engine::new(enricher, meta.boot_offset_ns, active, config.rate_limit, Arc::clone(counters));
+    let mut engine = Engine::new(
+        enricher,
+        meta.boot_offset_ns,
+        active,
+        config.rate_limit,
+        Duration::ZERO,
+        Arc::clone(counters),
+    );
     let mut processes = Some(Snapshot::default());
     let mut found: Vec<Detection> = Vec::new();
     let mut lines = Vec::new();

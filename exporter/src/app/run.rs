@@ -112,6 +112,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         engine: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
+        containers: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     let health = Arc::new(Health::default());

@@ -17,16 +17,20 @@ use std::{
 use exporter_common::record::MAX_ENVP;
 
 pub use error::{ConfigError, ConfigErrors};
-use raw::RawConfig;
+use raw::{RawConfig, RawEngine};
 use walk::{Errors, Spanned};
 
 use crate::{
+    containers,
     kernel::{MAX_RING_BYTES, MIN_RING_BYTES},
     rules::{LoadOptions, Priority, RuleMatching, Selection},
 };
 
 /// Where the configuration is looked for when `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/yagura/yagura.yaml";
+
+/// Longest time that events may wait for what is known of their container.
+const MAX_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything the daemon needs to know, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +68,8 @@ pub struct Config {
     pub queue_size: usize,
     /// How long SIGTERM may take.
     pub drain_timeout: Duration,
+    /// Whom to ask for containers.
+    pub containers: containers::Options,
 }
 
 /// How a detection is printed.
@@ -133,6 +139,7 @@ impl Default for Config {
             rate_limit: RateLimit { rate: 100.0, burst: 1000, window: Duration::from_secs(60) },
             queue_size: 1024,
             drain_timeout: Duration::from_secs(5),
+            containers: containers::Options::default(),
         }
     }
 }
@@ -202,6 +209,9 @@ impl Config {
             window,
             queue_size,
             drain_timeout,
+            containers_root,
+            containers_wait,
+            engines,
         } = raw;
         let default = Config::default();
         let text = |value: Option<Spanned<String>>| value.map(|v| v.value);
@@ -274,8 +284,36 @@ impl Config {
             queue_size: errors.ranged(queue_size, 16..=1_000_000, default.queue_size),
             drain_timeout: errors
                 .parsed(drain_timeout, default.drain_timeout, |&timeout| within(timeout, 1, 3600)),
+            containers: containers(containers_root, containers_wait, engines, errors),
         }
     }
+}
+
+fn containers(
+    root: Option<Spanned<String>>,
+    wait: Option<Spanned<Duration>>,
+    engines: [RawEngine; 4],
+    errors: &mut Errors,
+) -> containers::Options {
+    let default = containers::Options::default();
+    let root = errors.parsed(root, default.root, |text| {
+        let root = PathBuf::from(text);
+        if root.is_absolute() { Ok(root) } else { Err(format!("'{text}' is not an absolute path")) }
+    });
+    let patience = errors.parsed(wait, default.patience, |&wait| {
+        if wait <= MAX_PATIENCE { Ok(wait) } else { Err(format!("{}s is more than 5s", wait.as_secs_f64())) }
+    });
+    let defaults = [default.cri, default.containerd, default.docker, default.podman];
+    let [cri, containerd, docker, podman] = std::array::from_fn(|index| {
+        let (engine, default) = (engines.get(index), defaults.get(index).cloned().unwrap_or_default());
+        let Some(RawEngine { enabled, sockets }) = engine else { return default };
+        match (enabled, sockets) {
+            (Some(Spanned { value: false, .. }), _) => Vec::new(),
+            (_, Some(sockets)) => sockets.iter().map(|socket| PathBuf::from(&socket.value)).collect(),
+            (_, None) => default,
+        }
+    });
+    containers::Options { root, patience, cri, containerd, docker, podman }
 }
 
 fn within(value: Duration, min: u64, max: u64) -> Result<Duration, String> {

@@ -37,7 +37,20 @@ pub(super) struct RawConfig {
     pub window: Option<Spanned<Duration>>,
     pub queue_size: Option<Spanned<u64>>,
     pub drain_timeout: Option<Spanned<Duration>>,
+    pub containers_root: Option<Spanned<String>>,
+    pub containers_wait: Option<Spanned<Duration>>,
+    pub engines: [RawEngine; 4],
 }
+
+/// One of `container_engines`.
+#[derive(Debug, Default)]
+pub(super) struct RawEngine {
+    pub enabled: Option<Spanned<bool>>,
+    pub sockets: Option<Vec<Spanned<String>>>,
+}
+
+/// The names of the engines, in the order of [`RawConfig::engines`].
+pub(super) const ENGINES: [&str; 4] = ["cri", "containerd", "docker", "podman"];
 
 impl RawConfig {
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>, errors: &mut Errors) -> RawConfig {
@@ -94,6 +107,18 @@ impl RawConfig {
             raw.burst = limit.integer("burst", errors);
             raw.window = limit.duration("window", errors);
             limit.finish(errors);
+        }
+        if let Some(mut engines) = root.map("container_engines", errors) {
+            raw.containers_root = engines.string("root", errors);
+            raw.containers_wait = engines.duration("wait", errors);
+            for (name, raw) in ENGINES.iter().zip(&mut raw.engines) {
+                if let Some(mut engine) = engines.map(name, errors) {
+                    raw.enabled = engine.bool("enabled", errors);
+                    raw.sockets = engine.strings("sockets", errors);
+                    engine.finish(errors);
+                }
+            }
+            engines.finish(errors);
         }
         root.finish(errors);
         raw

@@ -51,6 +51,12 @@ rate_limit:
   rate: 0.5
   burst: 3
   window: 90
+container_engines:
+  root: /host
+  wait: 250ms
+  cri: {sockets: [/run/x.sock]}
+  docker: {enabled: false, sockets: [/run/y.sock]}
+  podman: {enabled: true}
 ",
     );
     let expected = Config {
@@ -83,6 +89,13 @@ rate_limit:
         rate_limit: RateLimit { rate: 0.5, burst: 3, window: Duration::from_secs(90) },
         queue_size: 64,
         drain_timeout: Duration::from_secs(120),
+        containers: containers::Options {
+            root: "/host".into(),
+            patience: Duration::from_millis(250),
+            cri: vec!["/run/x.sock".into()],
+            docker: Vec::new(),
+            ..containers::Options::default()
+        },
     };
     assert_eq!(config, Ok(expected));
 }
@@ -129,6 +142,9 @@ fn errors_say_where_and_what() {
         ("rate_limit: {rate: .inf}", "1:20: inf is not between 0 and 1000000"),
         ("rate_limit: {window: 0}", "1:22: 0s is not between 1s and 86400s"),
         ("drain_timeout: soon", "1:16: drain_timeout must be a time like 30s, not 'soon'"),
+        ("container_engines: {wait: 6s}", "1:27: 6s is more than 5s"),
+        ("container_engines: {root: host}", "1:27: 'host' is not an absolute path"),
+        ("container_engines: {lxc: {}}", "1:21: unknown key 'lxc'"),
         ("log_level: loud", "1:12: unknown log level 'loud', expected error, warning, info, debug or trace"),
         ("node: ${NOPE}", "1:7: environment variable 'NOPE' is not set"),
         ("node: ${NOPE", "1:7: '${' without '}'"),
@@ -199,8 +215,12 @@ fn the_page_lists_every_key_with_its_default() {
         window,
         queue_size,
         drain_timeout,
+        containers_root,
+        containers_wait,
+        engines,
     } = RawConfig::parse(&block, &env, &mut errors);
-    let texts = [rule_matching, priority, log_level, log_format, listen, hostname, node, cluster];
+    let texts =
+        [rule_matching, priority, log_level, log_format, listen, hostname, node, cluster, containers_root];
     let flags = [
         resolve_names,
         push_down,
@@ -213,8 +233,9 @@ fn the_page_lists_every_key_with_its_default() {
         time_format_iso_8601,
     ];
     let numbers = [ring_size, max_processes, max_env_bytes, burst, queue_size];
-    let times = [window, drain_timeout];
+    let times = [window, drain_timeout, containers_wait];
     assert!(rules_files.is_some() && block.contains("\nrules: "));
+    assert!(engines.iter().all(|engine| engine.enabled.is_some() && engine.sockets.is_some()), "{engines:?}");
     assert!(texts.iter().all(Option::is_some), "{texts:?}");
     assert!(flags.iter().all(Option::is_some), "{flags:?}");
     assert!(numbers.iter().all(Option::is_some), "{numbers:?}");

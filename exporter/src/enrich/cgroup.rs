@@ -17,7 +17,10 @@
 
 use std::sync::Arc;
 
-use super::lru::LruMap;
+use super::{
+    lru::LruMap,
+    slots::{Slot, Slots},
+};
 
 /// Length of `container.id`, as Falco cuts it.
 pub const SHORT_ID: usize = 12;
@@ -30,9 +33,11 @@ pub struct Cgroup {
     pub path: Box<[u8]>,
     container: Option<(usize, usize)>,
     named: bool,
+    slot: Option<Arc<Slot>>,
 }
 
 impl Cgroup {
+    /// Without a place for what is known of its container.
     pub fn new(id: u64, path: &[u8]) -> Cgroup {
         let found = find_container(path);
         Cgroup {
@@ -40,6 +45,7 @@ impl Cgroup {
             path: path.into(),
             container: found.as_ref().map(|found| (found.start, found.end)),
             named: found.is_some_and(|found| found.named),
+            slot: None,
         }
     }
 
@@ -56,6 +62,11 @@ impl Cgroup {
     pub fn container(&self, foreign_mounts: bool) -> Option<&[u8]> {
         let (start, end) = self.container.filter(|_| foreign_mounts || !self.named)?;
         self.path.get(start..end)
+    }
+
+    /// What is known of the container, if a process with these namespaces is in one.
+    pub fn slot(&self, foreign_mounts: bool) -> Option<&Arc<Slot>> {
+        self.slot.as_ref().filter(|_| foreign_mounts || !self.named)
     }
 }
 
@@ -123,6 +134,7 @@ fn hex_id(component: &[u8]) -> Option<(usize, usize)> {
 #[derive(Debug)]
 pub struct Cgroups {
     by_id: LruMap<u64, Arc<Cgroup>>,
+    slots: Slots,
     unknown: u64,
     /// Learnt since the last time somebody asked. Beyond [`MAX_NEWS`] they are forgotten: then the kernel does
     /// not learn of them, and reports more than it must.
@@ -137,8 +149,39 @@ const MAX_NEWS: usize = 8192;
 const ROOT_ID: u64 = 1;
 
 impl Cgroups {
-    pub fn new(bound: usize) -> Cgroups {
-        Cgroups { by_id: LruMap::new(bound), unknown: 0, news: Vec::new() }
+    pub fn new(bound: usize, slots: Slots) -> Cgroups {
+        Cgroups { by_id: LruMap::new(bound), slots, unknown: 0, news: Vec::new() }
+    }
+
+    /// Makes a cgroup known by its path, and asks for its container if the path alone says that it is one.
+    pub fn make(&mut self, id: u64, path: &[u8]) -> Arc<Cgroup> {
+        let mut cgroup = Cgroup::new(id, path);
+        if let Some(container) = cgroup.container(true) {
+            let slot = self.slots.of(container);
+            if !cgroup.named {
+                self.slots.ask(&slot, path);
+            }
+            cgroup.slot = Some(slot);
+        }
+        let cgroup = Arc::new(cgroup);
+        self.insert(&cgroup);
+        cgroup
+    }
+
+    /// Asks for a container that is one by the namespaces of a process in it.
+    pub fn ask(&mut self, cgroup: &Cgroup, foreign_mounts: bool) {
+        if let Some(slot) = cgroup.slot(foreign_mounts) {
+            self.slots.ask(slot, &cgroup.path);
+        }
+    }
+
+    /// A cgroup that is known, without counting as its use.
+    pub fn peek(&self, id: u64) -> Option<&Arc<Cgroup>> {
+        if id > ROOT_ID { self.by_id.peek(id) } else { None }
+    }
+
+    pub fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     /// The cgroup of an event, given the one its process was in and the path that the event carries.
@@ -148,10 +191,10 @@ impl Cgroups {
                 return Some(Arc::clone(same));
             }
             let known = if id > ROOT_ID { self.by_id.get(id).cloned() } else { None };
-            let cgroup =
-                known.filter(|known| *known.path == *path).unwrap_or_else(|| Arc::new(Cgroup::new(id, path)));
-            self.insert(&cgroup);
-            return Some(cgroup);
+            return Some(match known.filter(|known| *known.path == *path) {
+                Some(known) => known,
+                None => self.make(id, path),
+            });
         }
         if let Some(before) = before.filter(|before| before.id == id || before.id == 0 || id <= ROOT_ID) {
             return Some(Arc::clone(before));
@@ -164,7 +207,7 @@ impl Cgroups {
     }
 
     /// Makes a cgroup known to processes that join it later.
-    pub fn insert(&mut self, cgroup: &Arc<Cgroup>) {
+    fn insert(&mut self, cgroup: &Arc<Cgroup>) {
         if cgroup.id > ROOT_ID {
             if let Some(place) = cgroup.place()
                 && self.news.len() < MAX_NEWS
@@ -254,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_is_known_by_its_id() {
-        let mut cgroups = Cgroups::new(10);
+        let mut cgroups = Cgroups::new(10, Slots::new(10, None));
         assert_eq!(cgroups.of(7, None, None), None);
         assert_eq!(cgroups.unknown(), 1);
         let seen = cgroups.of(7, Some(b"/k8s.io/x"), None).unwrap();
@@ -272,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_root_of_v2_says_nothing_on_a_v1_host() {
-        let mut cgroups = Cgroups::new(10);
+        let mut cgroups = Cgroups::new(10, Slots::new(10, None));
         let docker = cgroups.of(1, Some(b"/docker/x"), None).unwrap();
         assert_eq!(cgroups.of(1, None, None), None, "not that of any other process");
         assert_eq!(cgroups.of(1, None, Some(&docker)), Some(docker), "but that of the same one");

@@ -15,7 +15,7 @@ pub struct LruMap<K, V> {
     evicted: u64,
 }
 
-impl<K: Hash + Eq + Copy, V> LruMap<K, V> {
+impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
     pub fn new(bound: usize) -> LruMap<K, V> {
         LruMap {
             young: FxHashMap::default(),
@@ -28,7 +28,7 @@ impl<K: Hash + Eq + Copy, V> LruMap<K, V> {
     pub fn get(&mut self, key: K) -> Option<&mut V> {
         if !self.young.contains_key(&key) {
             let value = self.old.remove(&key)?;
-            self.insert(key, value);
+            self.insert(key.clone(), value);
         }
         self.young.get_mut(&key)
     }

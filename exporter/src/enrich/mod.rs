@@ -5,12 +5,14 @@
 //! does I/O except [`seed`], [`users`] and [`roots`], which are called outside the hot path.
 
 pub mod cgroup;
+pub mod container;
 pub mod dns;
 pub mod lru;
 pub mod names;
 pub mod process;
 pub mod roots;
 pub mod seed;
+pub mod slots;
 pub mod snapshot;
 pub mod sockets;
 pub mod table;
@@ -27,12 +29,14 @@ use exporter_common::{
     event_type::EventType,
     record::{ChildInfo, SectionKind},
 };
+use tokio::sync::mpsc::Sender;
 
 use self::{
     cgroup::Cgroups,
     dns::Dns,
     process::{ExeFile, Image, ImageLimits, Process, Start},
-    roots::{Asker, Question, RootUsers},
+    roots::{Asker, RootUsers},
+    slots::{Slot, Slots},
     sockets::{SocketUse, Sockets},
     table::{Table, TableLimits, TableStats},
     users::UserDb,
@@ -67,7 +71,11 @@ pub struct EnrichOptions {
     pub users: Arc<ArcSwap<UserDb>>,
     /// Users and groups of other roots, and whom to ask for them.
     pub root_users: Arc<ArcSwap<RootUsers>>,
-    pub root_questions: Option<SyncSender<Question>>,
+    pub root_questions: Option<SyncSender<roots::Question>>,
+    /// Containers of which something is known.
+    pub max_containers: usize,
+    /// Whom to ask for containers.
+    pub container_questions: Option<Sender<slots::Question>>,
     /// Names of addresses; the control side stores a new one when they are resolved again.
     pub names: Arc<ArcSwap<HostNames>>,
 }
@@ -90,6 +98,8 @@ impl Default for EnrichOptions {
             users: Arc::default(),
             root_users: Arc::default(),
             root_questions: None,
+            max_containers: 4096,
+            container_questions: None,
             names: Arc::default(),
         }
     }
@@ -113,6 +123,10 @@ pub struct EnrichStats {
     pub dns_invalid: u64,
     /// Questions for a container's users that could not be put.
     pub root_questions_refused: u64,
+    pub containers: u64,
+    pub containers_evicted: u64,
+    /// Questions for a container that could not be put.
+    pub container_questions_refused: u64,
 }
 
 /// Times that an event is compared with.
@@ -155,7 +169,10 @@ impl Enricher {
         };
         Enricher {
             table: Table::new(table),
-            cgroups: Cgroups::new(options.max_cgroups),
+            cgroups: Cgroups::new(
+                options.max_cgroups,
+                Slots::new(options.max_containers, options.container_questions),
+            ),
             sockets: Sockets::new(options.max_sockets),
             dns: Dns::new(options.max_dns),
             limits: ImageLimits { args: options.max_args_bytes, env: options.max_env_bytes },
@@ -170,6 +187,31 @@ impl Enricher {
             incomplete: 0,
             wanted: VecDeque::new(),
         }
+    }
+
+    /// The container of an event, while somebody is looking for what is known of it: whoever can wait should. To be
+    /// asked before [`Enricher::observe`].
+    pub fn unsettled(&mut self, event: &Event<'_>) -> Option<Arc<Slot>> {
+        let header = &event.header;
+        let foreign_mounts = self.is_foreign(header.mnt_ns);
+        let path = if event.child().is_none() { event.bytes(SectionKind::Cgroup) } else { None };
+        let cgroup = if path.is_some() {
+            let cgroup = self.cgroups.of(header.cgroup_id, path, None)?;
+            self.cgroups.ask(&cgroup, foreign_mounts);
+            cgroup
+        } else if !self.cgroups.slots().any_open() {
+            return None;
+        } else {
+            match self.cgroups.peek(header.cgroup_id) {
+                Some(cgroup) => Arc::clone(cgroup),
+                None => Arc::clone(self.table.get(header.pid, header.start_ns)?.cgroup.as_ref()?),
+            }
+        };
+        cgroup.slot(foreign_mounts).filter(|slot| slot.is_open()).cloned()
+    }
+
+    fn is_foreign(&self, mnt_ns: u32) -> bool {
+        self.host_mnt_ns != 0 && mnt_ns != 0 && mnt_ns != self.host_mnt_ns
     }
 
     /// Takes an event into account and shows it to the rules together with what is known around it.
@@ -189,8 +231,9 @@ impl Enricher {
         let socket = self.socket(event);
         self.answer(event, &socket);
         let header = &event.header;
+        let foreign_mounts = self.is_foreign(header.mnt_ns);
         let users = self.users.load();
-        let own_users = if self.host_mnt_ns != 0 && header.mnt_ns != 0 && header.mnt_ns != self.host_mnt_ns {
+        let own_users = if foreign_mounts {
             let known = self.root_users.load().get(&header.mnt_ns).map(|db| &**db);
             self.asker.ask(header.mnt_ns, header.pid, known.is_some(), event.is_exec(), header.ts_ns);
             known
@@ -211,6 +254,7 @@ impl Enricher {
             hostname: &self.hostname,
             socket,
             fd_name: Default::default(),
+            metadata: Default::default(),
         }
     }
 
@@ -242,6 +286,9 @@ impl Enricher {
             dns_evicted: self.dns.evicted(),
             dns_invalid: self.dns.invalid(),
             root_questions_refused: self.asker.refused(),
+            containers: self.cgroups.slots().len() as u64,
+            containers_evicted: self.cgroups.slots().evicted(),
+            container_questions_refused: self.cgroups.slots().refused(),
         }
     }
 
@@ -257,7 +304,7 @@ impl Enricher {
             relatives = true;
             self.add_incomplete(Process::from_header(header));
         }
-        let foreign_mounts = self.host_mnt_ns != 0 && header.mnt_ns != 0 && header.mnt_ns != self.host_mnt_ns;
+        let foreign_mounts = self.is_foreign(header.mnt_ns);
         let Some(process) = self.table.get_mut(header.pid, header.start_ns) else { return };
         relatives |= process.ppid != header.ppid || !process.parent_start.is(header.parent_start_ns);
         process.refresh(header);

@@ -114,6 +114,9 @@ impl Enricher {
         let mnt_ns = namespace(&dir.join("ns/mnt"));
         process.foreign_mounts = self.host_mnt_ns != 0 && mnt_ns != 0 && mnt_ns != self.host_mnt_ns;
         process.cgroup = self.read_cgroup(proc_root, &dir);
+        if let Some(cgroup) = &process.cgroup {
+            self.cgroups.ask(cgroup, process.foreign_mounts);
+        }
         let image = read_image(&dir, stat.comm, self.limits);
         process.image = Some(self.table.charge(image));
         Some(process)
@@ -127,9 +130,7 @@ impl Enricher {
             .iter()
             .find_map(|hierarchy| fs::metadata(root.join(hierarchy).join(&relative)).ok())
             .map_or(0, |meta| meta.ino());
-        let cgroup = Arc::new(Cgroup::new(id, &path));
-        self.cgroups.insert(&cgroup);
-        Some(cgroup)
+        Some(self.cgroups.make(id, &path))
     }
 }
 

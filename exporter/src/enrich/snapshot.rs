@@ -1,13 +1,10 @@
 //! The table of processes as plain records: what a recording begins with, so that a replay knows the
 //! processes that were running before its first event.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
     Enricher,
-    cgroup::Cgroup,
     process::{ExeFile, Image, Process, Start, TICK_NS},
 };
 
@@ -85,11 +82,8 @@ impl Enricher {
         self.host_mnt_ns = snapshot.host_mnt_ns;
         for record in &snapshot.processes {
             let image = record.image.as_ref().map(|image| self.table.charge(image_of(image)));
-            let cgroup = record.cgroup.as_ref().map(|cgroup| {
-                let cgroup = Arc::new(Cgroup::new(cgroup.id, &unescape(&cgroup.path)));
-                self.cgroups.insert(&cgroup);
-                cgroup
-            });
+            let cgroup =
+                (record.cgroup.as_ref()).map(|cgroup| self.cgroups.make(cgroup.id, &unescape(&cgroup.path)));
             let start = |ns, from_proc| match from_proc {
                 true => Start::Ticks(ns / TICK_NS),
                 false => Start::Exact(ns),

@@ -1,13 +1,14 @@
 //! An event and what is known around it, as the rules look at it. What the fields yield is in
 //! `fields::extract`.
 
-use std::{cell::OnceCell, net::IpAddr};
+use std::{cell::OnceCell, net::IpAddr, sync::Arc};
 
 use exporter_common::{event_type::EventType, record::SOCKET_SERVER};
 
 use super::{
     Clock, HostNames,
     cgroup::SHORT_ID,
+    container::Container,
     dns::Dns,
     process::{Image, Process, Start},
     sockets::SocketUse,
@@ -36,6 +37,8 @@ pub struct View<'e> {
     pub socket: SocketUse,
     /// A computed `fd.name`, so that several rules compute it once.
     pub(crate) fd_name: OnceCell<Option<Vec<u8>>>,
+    /// What is known of the container, taken when a rule first asks, so that all rules see the same.
+    pub(super) metadata: OnceCell<Option<Arc<Container>>>,
 }
 
 /// Which end of a connection the process is, and both ends.
@@ -120,6 +123,15 @@ impl<'e> View<'e> {
             Some(id) => id.get(..SHORT_ID).unwrap_or(id),
             None => b"host",
         })
+    }
+
+    /// What is known of the container. `None` for a host process, too.
+    pub fn metadata(&self) -> Option<&Container> {
+        let look = || {
+            let process = self.process?;
+            process.cgroup.as_deref()?.slot(process.foreign_mounts)?.container()
+        };
+        self.metadata.get_or_init(look).as_deref()
     }
 
     /// The ends of the event's IP socket and their roles.

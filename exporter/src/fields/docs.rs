@@ -61,6 +61,10 @@ Ways in which fields differ from Falco's:
   looked at again every 10 seconds while the namespace has events. What is behind a mount of its own, on a FUSE root, or
   no regular file is not read, of a long file 32 KiB are, and user namespaces are not mapped: an id is the host's.
   In a replay, only the host's names are known. `user.loginname` is always the host's: that is where the login was.
+- `container.*` and `k8s.*` come from whoever runs the container ([containers](containers.md)). They are absent while that
+  is not known: the events of a new container wait for it for half a second at most. In a replay they are absent.
+- `container.image` is what the container's maker wrote, if the runtime still knows it, not one of several names of the
+  same image.
 - `thread.cgroup` is the same for every controller.
 - Dates and times are in UTC.
 - `creat` counts as an open for writing that creates.

@@ -9,7 +9,9 @@ use exporter_common::{
     wants::{WANT_CWD, WANT_DATA, WANT_ENV, WANT_THREADS},
 };
 
-use super::table::{self, evt::EvtField, fd::FdField, other::OtherField, proc::ProcField};
+use super::table::{
+    self, container::ContainerField, evt::EvtField, fd::FdField, other::OtherField, proc::ProcField,
+};
 use crate::{event::args, suggest::nearest};
 
 /// Where an event comes from: Falco's `source` of a rule.
@@ -123,6 +125,7 @@ pub enum Field {
     Proc(ProcField),
     Fd(FdField),
     Other(OtherField),
+    Container(ContainerField),
 }
 
 /// A field, as documented in `docs/fields.md`.
@@ -298,6 +301,11 @@ impl Scheme {
             Some(Field::Proc(ProcField::Env | ProcField::AEnv)) => WANT_ENV,
             _ => 0,
         }
+    }
+
+    /// Whether the field's value comes from whoever runs the container.
+    pub fn is_metadata(&self, field: &FieldRef) -> bool {
+        matches!(self.def(field.id).field, Some(Field::Container(_)))
     }
 
     /// Splits `evt.arg.flags` into the field and its argument.

@@ -1,5 +1,7 @@
 //! The ledger as Prometheus metrics, read when scraped.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 use prometheus::{
     core::{Collector, Desc},
@@ -47,8 +49,12 @@ impl Collector for LedgerCollector {
     }
 }
 
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
 fn families(ledger: &Ledger) -> Vec<Family> {
-    let Ledger { kernel, engine, stdout, recording } = ledger;
+    let Ledger { kernel, engine, stdout, recording, containers } = ledger;
     // Downstream first: what is in flight between two reads then never looks like more came out of a stage
     // than went into it.
     let (delivered, write_error) = (stdout.delivered.get(), stdout.write_error.get());
@@ -231,6 +237,56 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             vec![
                 (vec!["read"], engine.roots.failed.get()),
                 (vec!["busy"], table.root_questions_refused.get()),
+            ],
+        ),
+        gauge("yagura_containers", "Containers of which something may be known.", table.containers.get()),
+        counter(
+            "yagura_containers_evicted_total",
+            &[],
+            "Containers forgotten because there were too many.",
+            one(table.containers_evicted.get()),
+        ),
+        counter(
+            "yagura_container_lookups_total",
+            &["result"],
+            "Containers looked for, by whether their image and pod were known in time. Result refused: nobody could be \
+             asked; unfollowed: not looked at again for what comes late.",
+            vec![
+                (vec!["known"], load(&containers.known)),
+                (vec!["partly"], load(&containers.partly)),
+                (vec!["unknown"], load(&containers.unknown)),
+                (vec!["unfollowed"], load(&containers.unfollowed)),
+                (vec!["refused"], table.container_questions_refused.get()),
+            ],
+        ),
+        counter(
+            "yagura_container_source_answers_total",
+            &["source", "result"],
+            "Answers of the sources asked for containers.",
+            (containers.sources.iter())
+                .flat_map(|(source, answers)| {
+                    [
+                        (vec![*source, "found"], load(&answers.found)),
+                        (vec![*source, "unknown"], load(&answers.unknown)),
+                        (vec![*source, "failed"], load(&answers.failed)),
+                    ]
+                })
+                .collect(),
+        ),
+        gauge(
+            "yagura_events_held",
+            "Events that wait until something is known of their container.",
+            engine.held.waiting.get(),
+        ),
+        counter(
+            "yagura_events_held_total",
+            &["result"],
+            "Events that waited for what is known of their container, by what came of it. Result no_room: it could not \
+             wait, and went on.",
+            vec![
+                (vec!["known"], engine.held.known.get()),
+                (vec!["unknown"], engine.held.unknown.get()),
+                (vec!["no_room"], engine.held.no_room.get()),
             ],
         ),
         counter(

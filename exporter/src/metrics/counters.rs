@@ -49,6 +49,7 @@ pub struct EngineCounters {
     pub record_behind: Tally,
     pub table: TableCounters,
     pub roots: Arc<RootCounters>,
+    pub held: Arc<HeldCounters>,
 }
 
 /// What the thread that reads the users of containers counts. It is the only writer.
@@ -58,6 +59,19 @@ pub struct RootCounters {
     pub known: Tally,
     pub evicted: Tally,
     pub failed: Tally,
+}
+
+/// What the hot thread counts of records that wait for what is known of their container. It is the only writer.
+#[derive(Debug, Default)]
+pub struct HeldCounters {
+    /// Waiting now.
+    pub waiting: Tally,
+    /// Went on with something known of the container.
+    pub known: Tally,
+    /// Went on with nothing known.
+    pub unknown: Tally,
+    /// Could not wait.
+    pub no_room: Tally,
 }
 
 /// What is kept of processes, cgroups and sockets, as last published by the hot thread.
@@ -79,6 +93,9 @@ pub struct TableCounters {
     pub dns_evicted: Tally,
     pub dns_invalid: Tally,
     pub root_questions_refused: Tally,
+    pub containers: Tally,
+    pub containers_evicted: Tally,
+    pub container_questions_refused: Tally,
 }
 
 impl Default for EngineCounters {
@@ -95,6 +112,7 @@ impl Default for EngineCounters {
             record_behind: Tally::default(),
             table: TableCounters::default(),
             roots: Arc::default(),
+            held: Arc::default(),
         }
     }
 }
@@ -110,8 +128,9 @@ impl EngineCounters {
     /// Counts the event that was being handled when a panic came.
     pub fn panicked(&self) {
         let received: u64 = self.received.iter().map(Tally::get).sum();
-        let without_outcome =
-            received.saturating_sub(self.matched.get() + self.unmatched.get() + self.panicked.get());
+        let outcomes =
+            self.matched.get() + self.unmatched.get() + self.panicked.get() + self.held.waiting.get();
+        let without_outcome = received.saturating_sub(outcomes);
         // One that was not even decoded has not been received.
         if without_outcome > 0 { &self.panicked } else { &self.invalid }.add(1);
     }
@@ -142,4 +161,74 @@ pub struct RecordingCounters {
     pub bytes: Tally,
     /// Records that came after the recording had reached its bound or had failed.
     pub beyond: Tally,
+}
+
+/// What the thread that asks for containers counts.
+#[derive(Debug)]
+pub struct ContainerCounters {
+    pub sources: [(&'static str, Arc<LookupCounters>); 5],
+    /// Looked for until their owner was known.
+    pub known: AtomicU64,
+    /// Looked for, and only a part was found in time.
+    pub partly: AtomicU64,
+    /// Looked for, and nothing was found in time.
+    pub unknown: AtomicU64,
+    /// Not looked at again later, because there were too many.
+    pub unfollowed: AtomicU64,
+}
+
+/// Answers of one kind of source.
+#[derive(Debug, Default)]
+pub struct LookupCounters {
+    pub found: AtomicU64,
+    pub unknown: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+impl Default for ContainerCounters {
+    fn default() -> ContainerCounters {
+        ContainerCounters {
+            sources: ["files", "cri", "containerd", "docker", "podman"].map(|name| (name, Arc::default())),
+            known: AtomicU64::default(),
+            partly: AtomicU64::default(),
+            unknown: AtomicU64::default(),
+            unfollowed: AtomicU64::default(),
+        }
+    }
+}
+
+impl ContainerCounters {
+    /// Those of a kind of source.
+    pub fn of(&self, name: &str) -> Arc<LookupCounters> {
+        let found = self.sources.iter().find(|(own, _)| *own == name);
+        found.map(|(_, counters)| Arc::clone(counters)).unwrap_or_default()
+    }
+
+    /// `None`: nothing was found; else whether the owner is known.
+    pub fn settled(&self, owner: Option<bool>) {
+        match owner {
+            Some(true) => &self.known,
+            Some(false) => &self.partly,
+            None => &self.unknown,
+        }
+        .fetch_add(1, Relaxed);
+    }
+
+    pub fn unfollowed(&self) {
+        self.unfollowed.fetch_add(1, Relaxed);
+    }
+}
+
+impl LookupCounters {
+    pub fn found(&self) {
+        self.found.fetch_add(1, Relaxed);
+    }
+
+    pub fn unknown(&self) {
+        self.unknown.fetch_add(1, Relaxed);
+    }
+
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Relaxed);
+    }
 }

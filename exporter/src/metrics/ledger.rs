@@ -14,7 +14,7 @@ use std::sync::Arc;
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
-use super::counters::{EngineCounters, RecordingCounters, SinkCounters};
+use super::counters::{ContainerCounters, EngineCounters, RecordingCounters, SinkCounters};
 
 /// What the kernel side counted.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,7 @@ pub struct Ledger {
     pub engine: Arc<EngineCounters>,
     pub stdout: Arc<SinkCounters>,
     pub recording: Arc<RecordingCounters>,
+    pub containers: Arc<ContainerCounters>,
 }
 
 impl std::fmt::Debug for Ledger {

@@ -17,7 +17,10 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
-pub use counters::{EngineCounters, RecordingCounters, RootCounters, SinkCounters, TableCounters, Tally};
+pub use counters::{
+    ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters, RootCounters,
+    SinkCounters, TableCounters, Tally,
+};
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 
 /// Most rules with a series of their own; the detections of rules beyond are counted under [`OTHER`].

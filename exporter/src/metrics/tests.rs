@@ -33,6 +33,7 @@ fn ledger() -> Ledger {
         engine: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
+        containers: Arc::default(),
     }
 }
 

@@ -7,7 +7,6 @@ use super::{
     ast::{self, Function, Literal, Modifier, Operand, Operator, Right, Span},
     constant::{self, Constant, ValueSet},
     diagnostic::{Code, Problem},
-    glob::Glob,
     macros::at_span,
     parser::MAX_DEPTH,
     regexp::Regexp,
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     fields::{FieldError, FieldType, Scheme, Source},
+    glob::Glob,
     suggest::nearest,
 };
 

@@ -10,10 +10,12 @@ use exporter_common::event_type::EventType;
 
 use super::{
     constant::{Number, ValueSet},
-    glob::Simple,
     typed::{Check, CheckId, Expr, ExprId, Expressions, Interner, Shape, Term, TermType, Test},
 };
-use crate::fields::{FieldArg, FieldRef, FieldType, Scheme, Value};
+use crate::{
+    fields::{FieldArg, FieldRef, FieldType, Scheme, Value},
+    glob::Simple,
+};
 
 /// A reference to a node, possibly negated: the lowest bit says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

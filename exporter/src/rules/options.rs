@@ -1,6 +1,7 @@
 //! What may be chosen when rules are loaded.
 
-use super::{Priority, RuleMatching, glob::Glob};
+use super::{Priority, RuleMatching};
+use crate::glob::Glob;
 
 /// Options of [`super::load`].
 #[derive(Clone, Debug)]

@@ -6,11 +6,13 @@ use memchr::memmem;
 use super::{
     ast::Operator,
     constant::Number,
-    glob::Glob,
     transform,
     typed::{Check, Expr, ExprId, Expressions, Shape, TermType, Test},
 };
-use crate::fields::{FieldType, Subject, Value};
+use crate::{
+    fields::{FieldType, Subject, Value},
+    glob::Glob,
+};
 
 impl Expressions {
     /// Whether a condition holds for an event: node by node, without anything compiled.

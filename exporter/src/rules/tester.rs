@@ -15,14 +15,16 @@ use rustc_hash::FxHashMap;
 use super::{
     ast::Operator,
     constant::{Number, ValueSet},
-    glob::{Glob, Simple},
     regexp::{self, Regexp},
     semantics::{is_below, ordered, with_bytes},
     transform,
     trie::Trie,
     typed::{TermType, Test},
 };
-use crate::fields::Value;
+use crate::{
+    fields::Value,
+    glob::{Glob, Simple},
+};
 
 const EXACT: u8 = 1;
 const PREFIXES: u8 = 2;

@@ -9,10 +9,12 @@ use std::{collections::HashMap, hash::Hash};
 use super::{
     ast::{Function, Operator},
     constant::{Number, ValueSet},
-    glob::Glob,
     regexp::Regexp,
 };
-use crate::fields::{Cardinality, FieldRef, FieldType};
+use crate::{
+    fields::{Cardinality, FieldRef, FieldType},
+    glob::Glob,
+};
 
 /// Index of an [`Expr`] in [`Expressions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -19,6 +19,7 @@ fn start() -> Running {
         engine: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
+        containers: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());

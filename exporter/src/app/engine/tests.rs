@@ -3,11 +3,16 @@ use exporter_common::{event_type::EventType, record::SectionKind};
 use super::*;
 use crate::{
     config::Config,
-    enrich::EnrichOptions,
+    enrich::{
+        EnrichOptions,
+        container::{Container, Image},
+    },
     event::builder::RecordBuilder,
     metrics::Ledger,
     rules::{self, LoadOptions, RuleMatching, SourceFile},
 };
+
+const PATIENCE: Duration = Duration::from_secs(1);
 
 const RULES: &str = "
 - rule: Shadow
@@ -42,12 +47,13 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
         engine: Arc::clone(&counters),
         stdout: Arc::default(),
         recording: Arc::default(),
+        containers: Arc::default(),
     };
     let metrics = Metrics::new(ledger).unwrap();
     let active = active(RULES, matching, &metrics, &limit);
     let boot = 1_700_000_000_000_000_000;
     let options = EnrichOptions { boot_time_ns: boot, ..EnrichOptions::default() };
-    let engine = Engine::new(Enricher::new(options), boot, active, limit, Arc::clone(&counters));
+    let engine = Engine::new(Enricher::new(options), boot, active, limit, PATIENCE, Arc::clone(&counters));
     Fixture { engine, counters, metrics }
 }
 
@@ -145,4 +151,66 @@ fn a_panic_costs_one_event() {
     let c = &fixture.counters;
     assert_eq!((c.panicked.get(), c.matched.get(), c.unmatched.get(), c.invalid.get()), (1, 1, 1, 0));
     assert_eq!(c.records(), 3);
+}
+
+const OF_CONTAINERS: &str = "
+- rule: Image
+  desc: d
+  condition: evt.type = execve and container.image.repository = i
+  output: Ran (image=%container.image pod=%k8s.pod.name)
+  priority: WARNING
+";
+
+#[test]
+fn the_events_of_a_container_wait_for_what_is_known_of_it() {
+    let id = "a".repeat(64);
+    let exec = |cgroup: &str| {
+        RecordBuilder::new(EventType::Execve)
+            .section(SectionKind::Path, "/bin/x")
+            .section(SectionKind::Cgroup, cgroup)
+    };
+    let inside = exec(&format!("/docker/{id}")).with(|header| header.cgroup_id = 77);
+    let host = exec("/system.slice/x.service").with(|header| header.cgroup_id = 78);
+    let (sender, mut questions) = tokio::sync::mpsc::channel(8);
+    let mut fixture = fixture(RuleMatching::First, unlimited());
+    let options = EnrichOptions { container_questions: Some(sender), ..EnrichOptions::default() };
+    fixture.engine.enricher = Enricher::new(options);
+    *fixture.engine.active = active(OF_CONTAINERS, RuleMatching::First, &fixture.metrics, &unlimited());
+    let counts =
+        |f: &Fixture| [f.counters.matched.get(), f.counters.unmatched.get(), f.counters.held.waiting.get()];
+
+    assert!(fixture.handle(&inside.clone().build()).is_empty());
+    assert!(fixture.handle(&inside.clone().build()).is_empty());
+    assert!(fixture.handle(&host.clone().build()).is_empty());
+    assert_eq!(counts(&fixture), [0, 1, 2], "the host's goes on");
+    assert!(fixture.engine.deadline().is_some());
+    // A panic while some wait is a panic of its own event.
+    fixture.counters.panicked();
+    assert_eq!((fixture.counters.panicked.get(), fixture.counters.invalid.get()), (0, 1));
+
+    let slot = questions.try_recv().unwrap().slot;
+    let image = Image { reference: Some("i:1".into()), ..Image::default() };
+    slot.learn(Container { image, ..Container::default() });
+    slot.settle();
+    // The next event, whose ever it is, finds those that waited gone before it.
+    let found = fixture.handle(&host.build());
+    assert_eq!(found.iter().map(|d| &*d.message).collect::<Vec<_>>(), ["Ran (image=i:1 pod=<NA>)"; 2]);
+    assert_eq!(found[0].incomplete_fields, ["k8s.pod.name"]);
+    assert_eq!(counts(&fixture), [2, 2, 0]);
+    assert_eq!(fixture.handle(&inside.build()).len(), 1, "known: nothing waits");
+    assert!(questions.try_recv().is_err(), "asked once");
+}
+
+#[test]
+fn nothing_waits_for_what_no_rule_asks_for() {
+    let (sender, _questions) = tokio::sync::mpsc::channel(8);
+    let mut fixture = fixture(RuleMatching::First, unlimited());
+    let options = EnrichOptions { container_questions: Some(sender), ..EnrichOptions::default() };
+    fixture.engine.enricher = Enricher::new(options);
+    let cgroup = format!("/docker/{}", "a".repeat(64));
+    let record = RecordBuilder::new(EventType::Openat)
+        .ret(3)
+        .section(SectionKind::Path, "/etc/shadow")
+        .section(SectionKind::Cgroup, &*cgroup);
+    assert_eq!(fixture.handle(&record.build()).len(), 1);
 }

@@ -72,6 +72,7 @@ fn metrics() -> Metrics {
         engine: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
+        containers: Arc::default(),
     };
     Metrics::new(ledger).unwrap()
 }

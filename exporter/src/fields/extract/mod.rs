@@ -4,6 +4,7 @@
 //! purpose, the field's description or a comment at the place says so.
 
 mod args;
+mod container;
 mod evt;
 mod fd;
 mod names;
@@ -35,6 +36,7 @@ impl Subject for View<'_> {
             Field::Proc(proc) => self.proc(proc, &field.arg),
             Field::Fd(fd) => self.fd(fd),
             Field::Other(other) => self.other(other),
+            Field::Container(container) => self.of_container(container, &field.arg),
         }
     }
 }

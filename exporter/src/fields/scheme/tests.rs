@@ -153,13 +153,9 @@ fn falcos_fields_are_known() {
     assert!(rows > 300, "{rows}");
 }
 
-/// Fields whose values come from the container runtime or Kubernetes: [`Provided::Absent`] until they do.
-fn is_metadata(name: &str) -> bool {
-    let own = ["container.id", "container.full_id"];
-    let probes = ["healthcheck", "liveness_probe", "readiness_probe"];
-    (name.starts_with("container.") && !own.contains(&name))
-        || name.starts_with("k8s.")
-        || name.strip_prefix("proc.is_container_").is_some_and(|probe| probes.contains(&probe))
+/// What Falco deprecated of Kubernetes' metadata: all of `k8s.*` but the pod's and the namespace's name.
+fn is_deprecated(name: &str) -> bool {
+    name.starts_with("k8s.") && !name.starts_with("k8s.pod.") && name != "k8s.ns.name"
 }
 
 /// A field is provided, or the documentation says why it is not. `docs.rs` checks that the pages are made
@@ -170,7 +166,7 @@ fn a_field_is_provided_or_says_why_not() {
         match def.provided {
             Provided::Yes => assert!(def.field.is_some(), "{} is extracted", def.name),
             Provided::Absent(reason) => {
-                assert!(is_metadata(def.name) && !reason.is_empty(), "{} could be provided", def.name);
+                assert!(is_deprecated(def.name) && !reason.is_empty(), "{} could be provided", def.name);
             }
             Provided::No(reason) => assert!(reason.len() > 15, "{} gives a reason", def.name),
         }
@@ -229,9 +225,7 @@ fn the_stock_rules_fields_can_be_used() {
                 .map_or((name.as_str(), None), |(bare, arg)| (bare, arg.strip_suffix(']')));
             let field = scheme().resolve(source, bare, arg).unwrap_or_else(|error| panic!("{file}: {error}"));
             if source == Source::Syscall {
-                if !is_metadata(bare) {
-                    assert_eq!(scheme().def(field.id).provided, Provided::Yes, "{file}: {name}");
-                }
+                assert_eq!(scheme().def(field.id).provided, Provided::Yes, "{file}: {name}");
                 // The inventory counts proc.aname[2] and proc.aname[3] as one field.
                 all.insert(bare.to_owned());
                 if conditions.contains(name) {

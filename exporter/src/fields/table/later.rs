@@ -1,5 +1,5 @@
-//! Fields of kernel events that are known but have no value here: container metadata, which arrives with
-//! a later source, and what costs more than it tells.
+//! Fields of kernel events that are known but have no value here: what Falco deprecated, and what costs more than
+//! it tells.
 
 use super::{
     ArgSpec::{self, *},
@@ -9,89 +9,13 @@ use super::{
     Provided, Row, SYSCALL, rows,
 };
 
-const METADATA: &str = "container metadata is not collected yet";
+const OWNERS: &str = "Falco deprecated it, and nothing here asks the Kubernetes API for it";
 
-/// Container metadata: rules that use it load, comparisons are false until it arrives.
-const CONTAINER: &[Row] = &[
-    ("container.name", String, None, One, "Name of the container."),
-    ("container.image", String, None, One, "Image reference of the container."),
-    ("container.image.id", String, None, One, "Id of the image."),
-    ("container.image.repository", String, None, One, "Image reference without tag and digest."),
-    ("container.image.tag", String, None, One, "Tag of the image."),
-    ("container.image.digest", String, None, One, "Digest of the image."),
-    ("container.type", String, None, One, "Runtime of the container, for example containerd."),
-    ("container.privileged", Bool, None, One, "True for a privileged container."),
-    ("container.mounts", String, None, One, "All mounts, source:dest:mode:rdwr:propagation."),
-    ("container.mount", String, RequiredName, One, "One mount, by position or by source."),
-    ("container.mount.source", String, RequiredName, One, "Source of a mount, by position or destination."),
-    (
-        "container.mount.dest",
-        String,
-        RequiredName,
-        One,
-        "Destination of a mount, by position or source pattern.",
-    ),
-    ("container.mount.mode", String, RequiredName, One, "Mode of a mount, by position or source."),
-    (
-        "container.mount.rdwr",
-        String,
-        RequiredName,
-        One,
-        "Whether a mount is writable, by position or source.",
-    ),
-    (
-        "container.mount.propagation",
-        String,
-        RequiredName,
-        One,
-        "Propagation of a mount, by position or source.",
-    ),
-    ("container.healthcheck", String, None, One, "Health check command of the container."),
-    ("container.liveness_probe", String, None, One, "Liveness probe of the container."),
-    ("container.readiness_probe", String, None, One, "Readiness probe of the container."),
-    ("container.start_ts", AbsTime, None, One, "Start of the container, nanoseconds since the epoch."),
-    ("container.duration", RelTime, None, One, "Nanoseconds since the container started."),
-    ("container.ip", String, None, One, "Address of the container."),
-    ("container.cni.json", String, None, One, "CNI result of the container's pod as JSON."),
-    ("container.host_pid", Bool, None, One, "True if the container shares the host's pid namespace."),
-    ("container.host_network", Bool, None, One, "True if the container shares the host's network namespace."),
-    ("container.host_ipc", Bool, None, One, "True if the container shares the host's IPC namespace."),
-    ("container.label", String, RequiredName, One, "One label of the container."),
-    ("container.labels", String, None, One, "All labels of the container."),
-    (
-        "proc.is_container_healthcheck",
-        Bool,
-        None,
-        One,
-        "True if the process is part of the container's health check.",
-    ),
-    (
-        "proc.is_container_liveness_probe",
-        Bool,
-        None,
-        One,
-        "True if the process is part of the container's liveness probe.",
-    ),
-    (
-        "proc.is_container_readiness_probe",
-        Bool,
-        None,
-        One,
-        "True if the process is part of the container's readiness probe.",
-    ),
-    ("k8s.ns.name", String, None, One, "Namespace of the pod."),
+/// Kubernetes' metadata that Falco does not fill any more: rules that use it load, comparisons are false.
+const DEPRECATED: &[Row] = &[
     ("k8s.ns.id", String, None, One, "Id of the namespace."),
     ("k8s.ns.label", String, RequiredName, One, "One label of the namespace."),
     ("k8s.ns.labels", String, None, One, "All labels of the namespace."),
-    ("k8s.pod.name", String, None, One, "Name of the pod."),
-    ("k8s.pod.id", String, None, One, "Id of the pod (deprecated by Falco)."),
-    ("k8s.pod.uid", String, None, One, "Uid of the pod."),
-    ("k8s.pod.sandbox_id", String, None, One, "First 12 characters of the pod sandbox's id."),
-    ("k8s.pod.full_sandbox_id", String, None, One, "Whole id of the pod sandbox."),
-    ("k8s.pod.label", String, RequiredName, One, "One label of the pod."),
-    ("k8s.pod.labels", String, None, One, "All labels of the pod."),
-    ("k8s.pod.ip", String, None, One, "Address of the pod."),
-    ("k8s.pod.cni.json", String, None, One, "CNI result of the pod as JSON."),
     ("k8s.deployment.name", String, None, One, "Name of the deployment."),
     ("k8s.deployment.id", String, None, One, "Id of the deployment."),
     ("k8s.deployment.label", String, RequiredName, One, "One label of the deployment."),
@@ -160,7 +84,7 @@ const POLL: &str = "poll and select are not observed";
 const USAGE: &str = "resource usage is not collected";
 
 pub(super) fn defs() -> Vec<FieldDef> {
-    let mut defs = rows(SYSCALL, Provided::Absent(METADATA), CONTAINER);
+    let mut defs = rows(SYSCALL, Provided::Absent(OWNERS), DEPRECATED);
     for &(name, ty, arg, cardinality, description, reason) in REFUSED {
         defs.extend(rows(SYSCALL, Provided::No(reason), &[(name, ty, arg, cardinality, description)]));
     }

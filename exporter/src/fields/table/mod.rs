@@ -4,6 +4,7 @@
 //! that are known but have no value here are plain rows.
 
 pub mod audit;
+pub mod container;
 pub mod evt;
 pub mod fd;
 pub mod later;
@@ -74,6 +75,7 @@ pub(super) fn all() -> Vec<FieldDef> {
     all.extend(proc::ProcField::defs());
     all.extend(fd::FdField::defs());
     all.extend(other::OtherField::defs());
+    all.extend(container::ContainerField::defs());
     all.extend(later::defs());
     all.extend(audit::defs());
     all

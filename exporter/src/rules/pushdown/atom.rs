@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     fields::{FieldArg, FieldRef, Scheme, Value},
+    glob::Simple,
     rules::{
         constant::{Number, ValueSet},
-        glob::Simple,
         semantics,
         typed::{Check, Shape, Term, Test},
     },

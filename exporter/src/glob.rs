@@ -23,7 +23,7 @@ enum Token {
 
 /// What a pattern amounts to, if it is one of the simple cases that are found faster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Simple {
+pub(crate) enum Simple {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
@@ -68,7 +68,7 @@ impl Glob {
     }
 
     /// A path of `pmatch`: each component is a pattern of its own, a slash at the end means nothing.
-    pub(super) fn path(pattern: &[u8]) -> Glob {
+    pub(crate) fn path(pattern: &[u8]) -> Glob {
         let end = pattern.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
         Glob { path: true, ..Glob::new(pattern.get(..end).unwrap_or_default(), false) }
     }
@@ -115,12 +115,12 @@ impl Glob {
     }
 
     /// The pattern without wildcards, if it has none.
-    pub(super) fn literal(&self) -> Option<Box<[u8]>> {
+    pub(crate) fn literal(&self) -> Option<Box<[u8]>> {
         bytes(&self.tokens)
     }
 
     /// What every text that matches begins and ends with, if the case of letters matters.
-    pub(super) fn literal_ends(&self) -> Option<Ends> {
+    pub(crate) fn literal_ends(&self) -> Option<Ends> {
         let byte = |token: &Token| match token {
             Token::Byte(byte) => Some(*byte),
             _ => None,
@@ -132,7 +132,7 @@ impl Glob {
     }
 
     /// The components before the first one that has a wildcard.
-    pub(super) fn literal_components(&self) -> Box<[u8]> {
+    pub(crate) fn literal_components(&self) -> Box<[u8]> {
         if let Some(all) = self.literal() {
             return all;
         }
@@ -142,13 +142,13 @@ impl Glob {
     }
 
     /// Whether every text that matches contains these bytes: they are in the pattern as they are.
-    pub(super) fn has_literal(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn has_literal(&self, bytes: &[u8]) -> bool {
         let same = |(token, byte): (&Token, &u8)| *token == Token::Byte(*byte);
         self.tokens.windows(bytes.len().max(1)).any(|part| part.iter().zip(bytes).all(same))
     }
 
     /// The simple case that this pattern is, if it is one and the case of letters matters.
-    pub(super) fn simple(&self) -> Option<Simple> {
+    pub(crate) fn simple(&self) -> Option<Simple> {
         if self.ignore_case || self.path {
             return None;
         }
@@ -162,7 +162,7 @@ impl Glob {
 }
 
 /// A prefix and a suffix.
-pub(super) type Ends = (Box<[u8]>, Box<[u8]>);
+pub(crate) type Ends = (Box<[u8]>, Box<[u8]>);
 
 fn bytes(tokens: &[Token]) -> Option<Box<[u8]>> {
     let byte = |token: &Token| match token {
