@@ -5,6 +5,7 @@
 #   tools/toolchain.sh lint     rustfmt and clippy of that toolchain
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
+#   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
 set -eu
@@ -49,8 +50,11 @@ deny)
 containers)
     packages containerd runc busybox-static
     ;;
+kernels)
+    packages qemu-system-x86 cpio busybox-static binutils xz-utils
+    ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|kernels" >&2
     exit 2
     ;;
 esac

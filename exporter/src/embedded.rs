@@ -21,4 +21,6 @@ pub fn files() -> Vec<SourceFile> {
 }
 
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod tests;

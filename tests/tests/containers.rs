@@ -256,3 +256,57 @@ fn no_container_of_two_hundred_is_unnamed() {
         );
     }
 }
+
+#[test]
+fn our_rules_on_what_a_container_may_do_speak() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let server = Containerd::start();
+    server.import(IMAGE, &[]);
+    let config = format!("rule_matching: all\n{}", config(&server));
+    let daemon = Daemon::start(&Options { config: &config, ..Options::default() });
+    let cri = server.cri();
+    let socket = server.root().join("run/containerd/containerd.sock");
+    let socket = socket.to_str().expect("text");
+    let command: &[&str] = &["/bin/true"];
+    let plain = Container { image: IMAGE, command, ..Container::default() };
+    let rows: &[(&str, Container<'_>, &[&str])] = &[
+        ("plain", plain, &[]),
+        ("privileged", Container { privileged: true, ..plain }, &["Privileged container started"]),
+        (
+            "files",
+            Container { mounts: &[("/", "/host", true)], ..plain },
+            &["Container started with the node's files"],
+        ),
+        (
+            "socket",
+            Container { mounts: &[(socket, "/run/c.sock", true)], ..plain },
+            &["Container started with a runtime's socket"],
+        ),
+        ("pids", Container { host_pid: true, ..plain }, &["Container shares the node's processes"]),
+    ];
+    let mut sandboxes = Vec::new();
+    for (name, container, _) in rows {
+        let pod = Pod { name, namespace: "rules", uid: name, privileged: true, ..Pod::default() };
+        let sandbox = cri.run_pod(&pod);
+        cri.run(&sandbox, &pod, &Container { name, ..*container });
+        sandboxes.push(sandbox);
+    }
+    // The last one's detection came after all others'.
+    daemon.detection(|detection| detection["output_fields"]["container.name"] == "pids");
+    sandboxes.iter().for_each(|sandbox| cri.remove_pod(sandbox));
+    let detections = daemon.stop().detections();
+    for (name, _, expected) in rows {
+        let of = |detection: &&Value| {
+            detection["output_fields"]["container.name"] == *name
+                && detection["output_fields"]["proc.name"] == "true"
+        };
+        let found: BTreeSet<&str> = detections.iter().filter(of).filter_map(|d| d["rule"].as_str()).collect();
+        assert_eq!(found, expected.iter().copied().collect(), "{name}: {detections:#?}");
+        for detection in detections.iter().filter(of) {
+            assert_eq!(detection["output_fields"]["k8s.ns.name"], "rules", "{detection:#}");
+            assert_eq!(detection["output_fields"]["container.image.repository"], "docker.io/library/app");
+        }
+    }
+}

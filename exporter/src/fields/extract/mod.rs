@@ -39,6 +39,13 @@ impl Subject for View<'_> {
             Field::Container(container) => self.of_container(container, &field.arg),
         }
     }
+
+    fn may_have(&self, field: &FieldRef) -> bool {
+        match scheme().get(field.id).and_then(|def| def.field) {
+            Some(Field::Container(container)) => self.may_have_metadata(container),
+            _ => true,
+        }
+    }
 }
 
 /// A string value that owns.
