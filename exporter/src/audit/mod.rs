@@ -7,11 +7,13 @@
 //! Nothing here listens, and nothing here knows the rules.
 
 mod event;
+mod intake;
 mod json;
 mod parse;
 mod stage;
 
 pub use event::{AuditEvent, AuditView, namespace_of};
+pub use intake::{Accepted, Intake, Queued, Refused, Taken};
 pub use json::merge;
 pub use parse::{Incoming, ParseError, parse};
 pub use stage::Stage;
