@@ -32,16 +32,21 @@ impl Subject for AuditView<'_> {
     }
 
     fn get(&self, field: &FieldRef) -> Option<Value<'_>> {
+        self.value(field)
+    }
+}
+
+impl<'e> AuditView<'e> {
+    /// The field's value, which outlives the view.
+    pub fn value(&self, field: &FieldRef) -> Option<Value<'e>> {
         match scheme().get(field.id)?.field? {
             Field::Evt(evt) => self.evt(evt),
             Field::Audit(audit) => self.audit(audit, &field.arg),
             Field::Proc(_) | Field::Fd(_) | Field::Other(_) | Field::Container(_) => None,
         }
     }
-}
 
-impl AuditView<'_> {
-    fn evt(&self, field: EvtField) -> Option<Value<'_>> {
+    fn evt(&self, field: EvtField) -> Option<Value<'e>> {
         let at = self.event.time_ns();
         match field {
             EvtField::Num => Some(Value::Uint(self.number)),
@@ -52,7 +57,7 @@ impl AuditView<'_> {
         }
     }
 
-    fn audit(&self, field: &F, arg: &FieldArg) -> Option<Value<'_>> {
+    fn audit(&self, field: &'static F, arg: &FieldArg) -> Option<Value<'e>> {
         let event = self.event;
         let index = match arg {
             FieldArg::Index(index) => Some(*index as usize),
