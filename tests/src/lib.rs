@@ -15,6 +15,7 @@
 pub mod case;
 pub mod cgroups;
 pub mod daemon;
+pub mod http;
 pub mod live;
 pub mod raw;
 pub mod rows;
