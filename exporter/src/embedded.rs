@@ -13,6 +13,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("rules/50-escape.yaml", include_str!("../../rules/50-escape.yaml")),
     ("rules/60-network.yaml", include_str!("../../rules/60-network.yaml")),
     ("rules/70-evasion.yaml", include_str!("../../rules/70-evasion.yaml")),
+    ("rules/80-kubernetes-audit.yaml", include_str!("../../rules/80-kubernetes-audit.yaml")),
 ];
 
 /// The same as the loader takes them.

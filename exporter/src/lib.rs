@@ -1,12 +1,14 @@
 //! Yagura, a notify-only runtime-security detector: the daemon's library.
 //!
 //! Data flows one way, and imports follow it:
-//! `kernel → decode → event → enrich → fields → rules → detection → sinks`; `app` alone knows everybody.
+//! `kernel → decode → event → enrich → fields → rules → detection → sinks`, and for Kubernetes audit events
+//! `web → audit → fields → …`; `app` alone knows everybody.
 //! `docs/architecture.md` has the picture and the invariants.
 
 #![deny(unsafe_code)]
 
 pub mod app;
+pub mod audit;
 pub mod cases;
 pub mod cli;
 pub mod config;

@@ -17,6 +17,7 @@ pub mod case;
 pub mod cgroups;
 pub mod containerd;
 pub mod daemon;
+pub mod http;
 pub mod live;
 pub mod raw;
 pub mod rows;

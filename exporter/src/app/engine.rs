@@ -34,7 +34,7 @@ const CLOCK_STEP_NS: u64 = 10_000_000;
 /// A rule set in use, with what belongs to each of its rules.
 #[derive(Debug)]
 pub struct Active {
-    set: RuleSet,
+    set: Arc<RuleSet>,
     /// By rule id.
     rules: Vec<RuleState>,
     tallies: Arc<[RuleTally]>,
@@ -42,7 +42,7 @@ pub struct Active {
     uses_metadata: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RuleState {
     name: Arc<str>,
     priority: Priority,
@@ -51,6 +51,20 @@ struct RuleState {
     /// `None`: the rule is disabled, and nothing is exported for it.
     detections: Option<IntCounter>,
     bucket: Bucket,
+}
+
+/// What a thread brings to [`Active::apply`].
+#[derive(Debug)]
+pub(super) struct Matching<'a> {
+    pub scratch: &'a mut Scratch,
+    pub limit: &'a RateLimit,
+    /// The clock of the rate limits, which never goes back.
+    pub now_ns: u64,
+    /// `evt.rawtime`.
+    pub time: &'a FieldRef,
+    pub detections: &'a Tally,
+    pub suppressed: &'a Tally,
+    pub queue_full: &'a Tally,
 }
 
 /// How many detections of a rule its limit held back since the rule set came into use.
@@ -86,7 +100,46 @@ impl Active {
             .collect();
         let mut fields = set.requirements().types.values().flatten();
         let uses_metadata = fields.any(|field| scheme().is_metadata(field));
-        Active { set, rules, tallies, uses_metadata }
+        Active { set: Arc::new(set), rules, tallies, uses_metadata }
+    }
+
+    /// The same rules for another thread. Tallies have one writer all the same: a rule has one source, and a source
+    /// one thread.
+    pub fn twin(&self) -> Active {
+        let Active { set, rules, tallies, uses_metadata } = self;
+        Active {
+            set: Arc::clone(set),
+            rules: rules.clone(),
+            tallies: Arc::clone(tallies),
+            uses_metadata: *uses_metadata,
+        }
+    }
+
+    /// Evaluates the rules of an event's source. Returns whether one matched.
+    pub(super) fn apply<S: Subject>(
+        &mut self,
+        subject: &S,
+        matching: Matching<'_>,
+        emit: &mut impl FnMut(Detection) -> bool,
+    ) -> bool {
+        let Matching { scratch, limit, now_ns, time, detections, suppressed, queue_full } = matching;
+        let mut matched = false;
+        let Active { set, rules, tallies, uses_metadata: _ } = self;
+        set.evaluate(subject, scratch, |rule| {
+            matched = true;
+            let (Some(state), Some(tally)) = (rules.get_mut(rule.id), tallies.get(rule.id)) else { return };
+            if let Some(counter) = &state.detections {
+                counter.inc();
+            }
+            detections.add(1);
+            if !state.bucket.take(limit, now_ns) {
+                suppressed.add(1);
+                tally.suppressed.add(1);
+            } else if !emit(detection(rule, state, subject, time)) {
+                queue_full.add(1);
+            }
+        });
+        matched
     }
 
     pub fn tallies(&self) -> Arc<[RuleTally]> {
@@ -94,7 +147,7 @@ impl Active {
     }
 
     /// Goes on with the limits of the rules that were in `old` too: a reload must not open the gates.
-    fn inherit(&mut self, old: &Active) {
+    pub(super) fn inherit(&mut self, old: &Active) {
         let buckets: rustc_hash::FxHashMap<&str, &Bucket> =
             old.rules.iter().map(|rule| (&*rule.name, &rule.bucket)).collect();
         for rule in &mut self.rules {
@@ -144,10 +197,7 @@ impl Engine {
         patience: Duration,
         counters: Arc<EngineCounters>,
     ) -> Engine {
-        // In the scheme: a test asserts it. An unknown field would be absent, and the time 0.
-        let time = scheme()
-            .resolve(Source::Syscall, "evt.rawtime", None)
-            .unwrap_or(FieldRef { id: FieldId(u16::MAX), arg: FieldArg::None });
+        let time = time_field();
         Engine {
             enricher,
             scratch: Scratch::default(),
@@ -238,24 +288,17 @@ impl Engine {
 
     fn decide(&mut self, event: &Event<'_>, emit: &mut impl FnMut(Detection) -> bool) {
         let Engine { enricher, scratch, active, limit, counters, time, .. } = self;
-        let boot_ns = event.header.ts_ns;
         let view = enricher.observe(event);
-        let mut matched = false;
-        let Active { set, rules, tallies, uses_metadata: _ } = &mut **active;
-        set.evaluate(&view, scratch, |rule| {
-            matched = true;
-            let (Some(state), Some(tally)) = (rules.get_mut(rule.id), tallies.get(rule.id)) else { return };
-            if let Some(counter) = &state.detections {
-                counter.inc();
-            }
-            counters.detections.add(1);
-            if !state.bucket.take(limit, boot_ns) {
-                counters.suppressed.add(1);
-                tally.suppressed.add(1);
-            } else if !emit(detection(rule, state, &view, time)) {
-                counters.queue_full.add(1);
-            }
-        });
+        let matching = Matching {
+            scratch,
+            limit,
+            now_ns: event.header.ts_ns,
+            time,
+            detections: &counters.detections,
+            suppressed: &counters.suppressed,
+            queue_full: &counters.queue_full,
+        };
+        let matched = active.apply(&view, matching, emit);
         enricher.settle(event);
         // Last, so that an event has an outcome or is found to have none.
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
@@ -316,6 +359,14 @@ impl Engine {
             self.enricher.set_boot_time(now);
         }
     }
+}
+
+/// `evt.rawtime`, which every source has.
+pub(super) fn time_field() -> FieldRef {
+    // In the scheme: a test asserts it. An unknown field would be absent, and the time 0.
+    scheme()
+        .resolve(Source::Syscall, "evt.rawtime", None)
+        .unwrap_or(FieldRef { id: FieldId(u16::MAX), arg: FieldArg::None })
 }
 
 fn detection(rule: &Rule, state: &RuleState, subject: &impl Subject, time: &FieldRef) -> Detection {

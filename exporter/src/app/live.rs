@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     Health,
+    audit::{AuditParts, Auditor},
     engine::{Active, Engine, Problem, RuleTally},
     hot::{Hot, Parts},
     names,
@@ -30,6 +31,7 @@ use super::{
     snapshot,
 };
 use crate::{
+    audit::Intake,
     config::{Config, RateLimit},
     containers,
     enrich::{
@@ -69,6 +71,8 @@ pub struct Start {
     pub loader: Loader,
     pub rules: RuleSet,
     pub queue: Sender,
+    /// Absent: no audit events are taken.
+    pub intake: Option<Arc<Intake>>,
     /// Filled once the kernel side is loaded.
     pub counters: Arc<OnceLock<Counters>>,
     pub ledger: Ledger,
@@ -81,6 +85,7 @@ pub struct Start {
 struct Running {
     kernel: Kernel,
     hot: Hot,
+    auditor: Option<Auditor>,
 }
 
 impl Stage for Running {
@@ -91,7 +96,12 @@ impl Stage for Running {
     }
 
     fn swap(&mut self, rules: Active) -> Result<(), StageError> {
-        Ok(self.hot.control().swap(rules)?)
+        let twin = rules.twin();
+        self.hot.control().swap(rules)?;
+        if let Some(auditor) = &self.auditor {
+            auditor.swap(twin);
+        }
+        Ok(())
     }
 }
 
@@ -122,8 +132,20 @@ impl Live {
     /// Loads, attaches, reads `/proc`, then begins to take events: in this order nothing falls between.
     /// Blocks for about a second.
     pub fn start(start: Start, runtime: &Handle) -> Result<Live, StartError> {
-        let Start { config, hostname, record, loader, rules, queue, counters, ledger, metrics, health } =
-            start;
+        let Start {
+            config,
+            hostname,
+            record,
+            loader,
+            rules,
+            queue,
+            intake,
+            counters,
+            ledger,
+            metrics,
+            health,
+        } = start;
+        let event_hostname = hostname.clone();
         let options = KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() };
         let mut kernel = Kernel::load(&options)?;
         let _ = counters.set(kernel.counters());
@@ -186,6 +208,21 @@ impl Live {
         });
         let active = Active::new(rules, &metrics, &config.rate_limit);
         let tallies = active.tallies();
+        let auditor = match intake {
+            Some(intake) => Some(
+                Auditor::spawn(AuditParts {
+                    intake,
+                    active: active.twin(),
+                    limit: config.rate_limit,
+                    queue: queue.clone(),
+                    counters: Arc::clone(&ledger.audit),
+                    hostname: event_hostname,
+                    cluster: config.cluster.clone(),
+                })
+                .map_err(StartError::Thread)?,
+            ),
+            None => None,
+        };
         let engine = Engine::new(
             enricher,
             boot_time_ns,
@@ -198,7 +235,7 @@ impl Live {
         let places = Places::start(places).map_err(StartError::Thread)?;
         let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health, places };
         let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;
-        let running = Running { kernel, hot };
+        let running = Running { kernel, hot, auditor };
         let control = Control { running, loader, plan, metrics, limit: config.rate_limit };
         Ok(Live { control: Some(control), tallies, problem, users, names, recording, ended })
     }
@@ -247,16 +284,23 @@ impl Live {
         }
     }
 
-    /// Detaches, and takes what is left in the ring until the deadline. Returns the recording's writer.
+    /// Detaches, and takes what is left in the ring and of audit events until the deadline. Returns the recording's writer.
     pub async fn finish(mut self, deadline: Instant) -> Option<Recording> {
-        if let Some(Control { running: Running { kernel, hot }, .. }) = self.control.take() {
+        let mut audited = None;
+        if let Some(Control { running: Running { kernel, hot, auditor }, .. }) = self.control.take() {
             if let Err(error) = spawn_blocking(move || drop(kernel)).await {
                 tracing::error!(%error, "detaching failed");
             }
             hot.stop(deadline);
+            audited = auditor.map(|auditor| auditor.stop(deadline));
         }
         if timeout_at(deadline.into(), self.ended.wait_for(|ended| *ended)).await.is_err() {
             tracing::error!("events that could not be taken in time are lost");
+        }
+        if let Some(mut audited) = audited
+            && timeout_at(deadline.into(), audited.wait_for(|ended| *ended)).await.is_err()
+        {
+            tracing::error!("audit events that could not be handled in time are lost");
         }
         self.tick();
         self.recording

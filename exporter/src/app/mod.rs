@@ -3,12 +3,14 @@
 //! ```text
 //! run ── Live ─┬─ kernel            attach, detach, counters
 //!              ├─ hot thread        ring → engine → queue
-//!              └─ reload            sources → rules → kernel, hot thread
+//!              ├─ audit thread      intake → rules → queue
+//!              └─ reload            sources → rules → kernel, hot thread, audit thread
 //!     ├─ Outputs                    queue → stdout, tap → recording
-//!     └─ web                        metrics, health
+//!     └─ web                        metrics, health; audit events → intake
 //! replay ── recording → engine → stdout
 //! ```
 
+mod audit;
 mod doctor;
 mod engine;
 mod filters;

@@ -122,6 +122,7 @@ fn feed(
     let ledger = Ledger {
         kernel: Arc::new(|| None),
         engine: Arc::clone(counters),
+        audit: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),

@@ -24,6 +24,7 @@ use super::{
     watch::Watcher,
 };
 use crate::{
+    audit::Intake,
     config::Config,
     detection::Identity,
     kernel::Counters,
@@ -56,6 +57,8 @@ pub enum RunError {
     /// Said in detail on the log already.
     #[error("the rules do not load")]
     Rules,
+    #[error(transparent)]
+    Web(#[from] web::SecretError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
@@ -79,7 +82,7 @@ impl RunError {
 
     /// Whether the user's rules or options are at fault, rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, RunError::Rules | RunError::Start(StartError::Record { .. }))
+        matches!(self, RunError::Rules | RunError::Web(_) | RunError::Start(StartError::Record { .. }))
     }
 }
 
@@ -110,13 +113,16 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let ledger = Ledger {
         kernel: live::source(Arc::clone(&counters)),
         engine: Arc::default(),
+        audit: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     let health = Arc::new(Health::default());
-    let listen = serve(config.listen, &metrics, &health).await?;
+    let intake =
+        config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));
+    let listen = serve(&config, &metrics, &health, intake.clone()).await?;
     let identity = identity(&config);
     let hostname = identity.hostname.clone();
     let (outputs, queue) =
@@ -128,6 +134,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         loader,
         rules: *rules,
         queue,
+        intake,
         counters,
         ledger: ledger.clone(),
         metrics,
@@ -200,15 +207,20 @@ async fn supervise(
 }
 
 async fn serve(
-    address: SocketAddr,
+    config: &Config,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
+    intake: Option<Arc<Intake>>,
 ) -> Result<SocketAddr, RunError> {
+    let address = config.listen;
+    let guard = web::Guard::new(&config.web)?;
+    let tls = config.web.tls.as_ref().map(web::acceptor).transpose()?;
+    let audit = intake.map(|intake| web::AuditEndpoint::new(intake, config.audit.max_body));
     let listen = |source| RunError::Listen { address, source };
     let server = web::Server::bind(address).await.map_err(listen)?;
     let bound = server.address().map_err(listen)?;
-    let state = web::State { metrics: Arc::clone(metrics), health: Arc::clone(health) };
-    tokio::spawn(server.serve(Arc::new(state)));
+    let state = web::State { metrics: Arc::clone(metrics), health: Arc::clone(health), guard, audit };
+    tokio::spawn(server.serve(Arc::new(state), tls));
     Ok(bound)
 }
 

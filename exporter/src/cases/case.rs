@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use exporter_common::event_type::EventType;
 
+use crate::audit::{AuditEvent, AuditView};
 use crate::fields::{FieldRef, Source, Subject, Value};
 
 /// One case, checked: its fields exist and its values have their types.
@@ -39,12 +40,13 @@ pub struct RuleName {
     pub column: u32,
 }
 
-/// The event of a case: the fields it gives and no others.
+/// The event of a case: the fields it gives and, if it gives an audit event, that event's.
 #[derive(Clone, Debug)]
 pub struct CaseSubject {
     pub(super) source: Source,
     pub(super) event_type: Option<EventType>,
     pub(super) values: HashMap<FieldRef, Value<'static>>,
+    pub(super) audit: Option<AuditEvent>,
 }
 
 impl Subject for CaseSubject {
@@ -57,7 +59,11 @@ impl Subject for CaseSubject {
     }
 
     fn get(&self, field: &FieldRef) -> Option<Value<'_>> {
-        self.values.get(field).map(borrowed)
+        if let Some(value) = self.values.get(field) {
+            return Some(borrowed(value));
+        }
+        let event = self.audit.as_ref()?;
+        AuditView { event, number: 1, first_ns: event.time_ns(), hostname: "node", cluster: "" }.value(field)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     value,
 };
 use crate::{
+    audit::{AuditEvent, merge},
     fields::{Cardinality, FieldError, FieldRef, Source, Value, scheme},
     rules::{Code, Diagnostic, Severity, Snippet, SourceFile},
     suggest::nearest,
@@ -18,7 +19,8 @@ use crate::{
 /// A file beyond this is not a case file.
 const MAX_BYTES: usize = 4 << 20;
 /// Keys of a case.
-const KEYS: [&str; 8] = ["name", "like", "source", "type", "fields", "rules", "output", "output_fields"];
+const KEYS: [&str; 9] =
+    ["name", "like", "source", "type", "event", "fields", "rules", "output", "output_fields"];
 
 /// Reads a case file. The errors are all there are, in the order of their places.
 pub fn parse(file: &SourceFile) -> Result<Vec<Case>, Vec<Diagnostic>> {
@@ -159,7 +161,9 @@ impl Parser<'_> {
                     return None;
                 }
             },
-            None => CaseSubject { source: Source::Syscall, event_type: None, values: HashMap::new() },
+            None => {
+                CaseSubject { source: Source::Syscall, event_type: None, values: HashMap::new(), audit: None }
+            }
         };
         if let Some(name) = self.text(keys, "source") {
             match Source::from_name(name) {
@@ -173,11 +177,46 @@ impl Parser<'_> {
                 }
             }
         }
+        if let Some(event) = keys.get("event") {
+            if keys.get("source").is_none() && keys.get("type").is_none() {
+                subject.source = Source::K8sAudit;
+            }
+            self.audit_event(event, &mut subject)?;
+        }
         self.event_type(keys, &mut subject)?;
         if let Some(fields) = keys.get("fields") {
             self.fields(fields, &mut subject);
         }
         Some(subject)
+    }
+
+    /// An audit event as YAML or as JSON text; to one that `like` gave it is a merge patch.
+    fn audit_event(&mut self, node: &MarkedYaml<'_>, subject: &mut CaseSubject) -> Option<()> {
+        if subject.source != Source::K8sAudit {
+            let message = format!("event is for cases of source {}", Source::K8sAudit.name());
+            self.error(node.span.start, 1, message);
+            return None;
+        }
+        let patch = match &node.data {
+            YamlData::Value(Scalar::String(text)) => {
+                serde_json::from_str(text).map_err(|error| error.to_string())
+            }
+            YamlData::Mapping(_) => tree(node).ok_or_else(|| "holds something that JSON has not".to_owned()),
+            _ => Err(format!("must be a mapping or JSON text, not {}", value::kind(node))),
+        };
+        match patch {
+            Ok(patch) => {
+                let before = subject.audit.take().map(|event| event.json().clone());
+                let mut event = before.unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new()));
+                merge(&mut event, &patch);
+                subject.audit = Some(AuditEvent::new(event, 0));
+                Some(())
+            }
+            Err(problem) => {
+                self.error(node.span.start, 1, format!("event {problem}"));
+                None
+            }
+        }
     }
 
     fn event_type(&mut self, keys: &Keys<'_>, subject: &mut CaseSubject) -> Option<()> {
@@ -397,6 +436,22 @@ fn json(node: &MarkedYaml<'_>) -> Option<serde_json::Value> {
         Scalar::Integer(value) => (*value).into(),
         Scalar::FloatingPoint(value) => value.into_inner().into(),
         Scalar::String(value) => value.as_ref().into(),
+    })
+}
+
+/// A YAML node with all below it.
+fn tree(node: &MarkedYaml<'_>) -> Option<serde_json::Value> {
+    Some(match &node.data {
+        YamlData::Sequence(items) => items.iter().map(tree).collect::<Option<Vec<_>>>()?.into(),
+        YamlData::Mapping(mapping) => {
+            let pair = |(key, value): (&MarkedYaml<'_>, &MarkedYaml<'_>)| {
+                let YamlData::Value(Scalar::String(key)) = &key.data else { return None };
+                Some((key.to_string(), tree(value)?))
+            };
+            let pairs: Option<serde_json::Map<_, _>> = mapping.iter().map(pair).collect();
+            serde_json::Value::Object(pairs?)
+        }
+        _ => json(node)?,
     })
 }
 

@@ -51,6 +51,16 @@ fn every_error_is_reported_with_its_place() {
             "- name: a\n  source: syscal\n  type: openat\n  rules: x\n",
             &[(2, 11, "unknown source 'syscal'", Some("syscall")), (4, 10, "rules must be a list", None)],
         ),
+        (
+            "- name: a\n  type: openat\n  event: {verb: get}\n  rules: []\n",
+            &[(3, 10, "event is for cases of source k8s_audit", None)],
+        ),
+        ("- name: a\n  event: [x]\n  rules: []\n", &[(2, 10, "event must be a mapping or JSON text", None)]),
+        ("- name: a\n  event: '{'\n  rules: []\n", &[(2, 10, "event EOF while parsing", None)]),
+        (
+            "- name: a\n  event: {1: x}\n  rules: []\n",
+            &[(2, 10, "event holds something that JSON has not", None)],
+        ),
         ("- name: a\n  source: k8s_audit\n  type: openat\n  rules: []\n", &[(3, 9, "have no type", None)]),
         (
             "- name: a\n  type: openat\n  rules: []\n- name: a\n  type: openat\n  rules: []\n",
@@ -115,6 +125,43 @@ fn every_error_is_reported_with_its_place() {
             assert_eq!(error.suggestion.as_deref(), *suggestion, "{text}");
         }
     }
+}
+
+#[test]
+fn an_audit_case_gives_an_event_and_a_later_one_patches_it() {
+    let text = r#"
+- name: hit
+  event:
+    verb: get
+    user: {username: eve, groups: [a, b]}
+    objectRef: {resource: secrets, name: db}
+  rules: [Secret read]
+  output: eve read db of <NA>
+- name: a field beside it
+  like: hit
+  fields: {ka.target.namespace: shop}
+  rules: [Secret read]
+  output: eve read db of shop
+- name: patched
+  like: hit
+  event: {user: {username: ~}}
+  rules: [Secret read]
+  output: <NA> read db of <NA>
+- name: as JSON
+  event: '{"verb":"list","objectRef":{"resource":"secrets"}}'
+  rules: []
+"#;
+    let rule = "
+- rule: Secret read
+  desc: d
+  source: k8s_audit
+  condition: ka.verb = get and ka.target.resource = secrets
+  output: \"%ka.user.name read %ka.target.name of %ka.target.namespace\"
+  priority: NOTICE
+";
+    let load = load(&[file(rule)], &LoadOptions::default());
+    let report = run(&parse(&file(text)).expect("cases"), &load.rules.expect("rules"));
+    assert!(report.passed(), "{report}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod error;
 mod raw;
 mod walk;
+mod web;
 
 use std::{
     net::SocketAddr,
@@ -19,6 +20,7 @@ use exporter_common::record::MAX_ENVP;
 pub use error::{ConfigError, ConfigErrors};
 use raw::{RawConfig, RawEngine};
 use walk::{Errors, Spanned};
+pub use web::{AuditConfig, TlsConfig, TokenSource, WebConfig};
 
 use crate::{
     containers,
@@ -46,8 +48,10 @@ pub struct Config {
     pub watch_config_files: bool,
     pub output: OutputConfig,
     pub log: LogConfig,
-    /// Address of `/metrics`, `/livez` and `/readyz`.
+    /// Address of the HTTP server.
     pub listen: SocketAddr,
+    pub web: WebConfig,
+    pub audit: AuditConfig,
     /// Resolve the host names that rules compare addresses with.
     pub resolve_names: bool,
     /// `None`: the machine's own host name.
@@ -128,6 +132,8 @@ impl Default for Config {
             },
             log: LogConfig { level: "info".into(), format: Format::Text },
             listen: SocketAddr::from(([127, 0, 0, 1], 9752)),
+            web: WebConfig::default(),
+            audit: AuditConfig::default(),
             resolve_names: true,
             hostname: None,
             node: None,
@@ -196,6 +202,8 @@ impl Config {
             log_level,
             log_format,
             listen,
+            web,
+            audit,
             resolve_names,
             hostname,
             node,
@@ -216,6 +224,12 @@ impl Config {
         let default = Config::default();
         let text = |value: Option<Spanned<String>>| value.map(|v| v.value);
         let flag = |value: Option<Spanned<bool>>, default| value.map_or(default, |v| v.value);
+        let (web, audit) = (web.check(errors), audit.check(errors));
+        let listen_at = listen.as_ref().map(|listen| listen.at).unwrap_or_default();
+        let listen = errors.parsed(listen, default.listen, |text| {
+            text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
+        });
+        web::check_exposure(listen, listen_at, &web, &audit, errors);
         Config {
             rules_files: rules_files
                 .map(|files| files.into_iter().map(|f| PathBuf::from(f.value)).collect())
@@ -251,9 +265,9 @@ impl Config {
                     default.log.format,
                 ),
             },
-            listen: errors.parsed(listen, default.listen, |text| {
-                text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
-            }),
+            listen,
+            web,
+            audit,
             resolve_names: flag(resolve_names, default.resolve_names),
             hostname: text(hostname),
             node: text(node),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker};
 
-use super::walk::{Errors, Map, Spanned};
+use super::{
+    walk::{Errors, Map, Spanned},
+    web::{RawAudit, RawWeb},
+};
 use crate::rules::{Selection, Selector};
 
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(super) struct RawConfig {
     pub log_level: Option<Spanned<String>>,
     pub log_format: Option<Spanned<String>>,
     pub listen: Option<Spanned<String>>,
+    pub web: RawWeb,
+    pub audit: RawAudit,
     pub resolve_names: Option<Spanned<bool>>,
     pub hostname: Option<Spanned<String>>,
     pub node: Option<Spanned<String>>,
@@ -86,6 +91,8 @@ impl RawConfig {
         raw.log_level = root.string("log_level", errors);
         raw.log_format = root.string("log_format", errors);
         raw.listen = root.string("listen", errors);
+        raw.web = RawWeb::parse(&mut root, errors);
+        raw.audit = RawAudit::parse(&mut root, errors);
         raw.resolve_names = root.bool("resolve_names", errors);
         raw.hostname = root.string("hostname", errors);
         raw.node = root.string("node", errors);

@@ -35,6 +35,10 @@ time_format_iso_8601: true
 log_level: notice
 log_format: json
 listen: \"[::1]:1\"
+web:
+  tls: {certificate: /c.pem, key: /k.pem, client_ca: /ca.pem}
+  tokens: [{file: /t}, {env: YAGURA_AUDIT_TOKEN}]
+k8s_audit: {enabled: false, max_body_size: 1MiB, queue_events: 100, queue_size: 2MiB, remembered_events: 1000}
 resolve_names: false
 hostname: h
 node: ${NODE_NAME}
@@ -78,6 +82,24 @@ container_engines:
         },
         log: LogConfig { level: "info".into(), format: Format::Json },
         listen: "[::1]:1".parse().unwrap(),
+        web: WebConfig {
+            tls: Some(TlsConfig {
+                certificate: "/c.pem".into(),
+                key: "/k.pem".into(),
+                client_ca: Some("/ca.pem".into()),
+            }),
+            tokens: vec![
+                TokenSource::File("/t".into()),
+                TokenSource::Environment("YAGURA_AUDIT_TOKEN".into()),
+            ],
+        },
+        audit: AuditConfig {
+            enabled: false,
+            max_body: 1 << 20,
+            queue_events: 100,
+            queue_bytes: 2 << 20,
+            remembered: 1000,
+        },
         resolve_names: false,
         hostname: Some("h".into()),
         node: Some("node-7".into()),
@@ -114,6 +136,19 @@ fn errors_say_where_and_what() {
         ("json_output: 1", "1:14: json_output must be true or false, not '1'"),
         ("process_table: {max_env_bytes: 8193}", "1:32: 8193 is more than 8192"),
         ("json_output:", "1:12: json_output must be true or false, not nothing"),
+        (
+            "listen: 0.0.0.0:9752",
+            "1:9: anybody who reaches 0.0.0.0:9752 could post audit events: set web.tokens or web.tls.client_ca, or k8s_audit.enabled: false",
+        ),
+        (
+            "listen: '[::]:1'\nweb: {tls: {certificate: a, key: b}}",
+            "1:9: anybody who reaches [::]:1 could post audit events: set web.tokens or web.tls.client_ca, or k8s_audit.enabled: false",
+        ),
+        ("web: {tls: {key: k}}", "1:18: web.tls needs both certificate and key"),
+        ("web: {tokens: [{}]}", "1:16: an entry of tokens must have either file or env"),
+        ("web: {tokens: [{env: TOKEN}]}", "1:22: 'TOKEN' does not begin with YAGURA_"),
+        ("k8s_audit: {max_body_size: 1}", "1:28: 1 is not between 64KiB and 256MiB"),
+        ("k8s_audit: {queue_events: 1}", "1:27: 1 is not between 16 and 1000000"),
         ("listen: localhost", "1:9: 'localhost' is not an address like 127.0.0.1:9752"),
         ("rules: all", "1:8: rules must be a list, not 'all'"),
         ("rules: [all]", "1:9: an entry of rules must be a mapping, not 'all'"),
@@ -172,6 +207,20 @@ fn broken_yaml_has_a_place() {
 }
 
 #[test]
+fn exposure_is_fine_where_it_is_guarded() {
+    for text in [
+        "listen: 127.0.0.1:1",
+        "listen: '[::1]:1'",
+        "listen: '[::ffff:127.0.0.1]:1'",
+        "listen: 0.0.0.0:1\nk8s_audit: {enabled: false}",
+        "listen: 0.0.0.0:1\nweb: {tokens: [{env: YAGURA_T}]}",
+        "listen: 0.0.0.0:1\nweb: {tls: {certificate: a, key: b, client_ca: c}}",
+    ] {
+        assert!(parse(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn a_named_file_must_exist() {
     let errors = Config::load(Some(Path::new("/nonexistent/yagura.yaml"))).unwrap_err();
     assert!(errors.to_string().starts_with("/nonexistent/yagura.yaml: cannot read: "), "{errors}");
@@ -202,6 +251,8 @@ fn the_page_lists_every_key_with_its_default() {
         log_level,
         log_format,
         listen,
+        web: _,
+        audit,
         resolve_names,
         hostname,
         node,
@@ -232,6 +283,8 @@ fn the_page_lists_every_key_with_its_default() {
         json_include_tags_property,
         time_format_iso_8601,
     ];
+    let audit_numbers = [audit.max_body, audit.queue_events, audit.queue_bytes, audit.remembered];
+    assert!(audit.enabled.is_some() && audit_numbers.iter().all(Option::is_some), "{audit_numbers:?}");
     let numbers = [ring_size, max_processes, max_env_bytes, burst, queue_size];
     let times = [window, drain_timeout, containers_wait];
     assert!(rules_files.is_some() && block.contains("\nrules: "));

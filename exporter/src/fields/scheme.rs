@@ -10,7 +10,8 @@ use exporter_common::{
 };
 
 use super::table::{
-    self, container::ContainerField, evt::EvtField, fd::FdField, other::OtherField, proc::ProcField,
+    self, audit::AuditField, container::ContainerField, evt::EvtField, fd::FdField, other::OtherField,
+    proc::ProcField,
 };
 use crate::{event::args, suggest::nearest};
 
@@ -118,7 +119,7 @@ pub enum Provided {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldId(pub u16);
 
-/// A field that kernel events yield, for the extraction.
+/// A field that events yield, for the extraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Field {
     Evt(EvtField),
@@ -126,6 +127,7 @@ pub enum Field {
     Fd(FdField),
     Other(OtherField),
     Container(ContainerField),
+    Audit(&'static AuditField),
 }
 
 /// A field, as documented in `docs/fields.md`.
@@ -140,7 +142,7 @@ pub struct FieldDef {
     pub provided: Provided,
     /// `WANT_*` bits that the kernel must set whatever the argument; [`Scheme::wants`] has all.
     pub wants: u32,
-    /// `None` if no kernel event yields it.
+    /// `None` if no event yields it.
     pub field: Option<Field>,
     pub description: &'static str,
 }

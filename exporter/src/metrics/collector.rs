@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::{Ledger, ledger::KernelNumbers};
-use crate::detection::PLATFORM_TENANT;
+use crate::{audit::Stage, detection::PLATFORM_TENANT, fields::Source};
 
 /// One metric family and its samples (label values and value).
 struct Family {
@@ -54,13 +54,21 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 fn families(ledger: &Ledger) -> Vec<Family> {
-    let Ledger { kernel, engine, stdout, recording, containers } = ledger;
+    let Ledger { kernel, engine, audit, stdout, recording, containers } = ledger;
     // Downstream first: what is in flight between two reads then never looks like more came out of a stage
     // than went into it.
     let (delivered, write_error) = (stdout.delivered.get(), stdout.write_error.get());
-    let (suppressed, queue_full) = (engine.suppressed.get(), engine.queue_full.get());
-    let (matched, unmatched, invalid) = (engine.matched.get(), engine.unmatched.get(), engine.invalid.get());
-    let received = EventType::ALL.iter().map(|t| (vec!["syscall", t.name()], engine.received(*t))).collect();
+    let suppressed = engine.suppressed.get() + audit.suppressed.get();
+    let queue_full = engine.queue_full.get() + audit.queue_full.get();
+    let matched = engine.matched.get() + audit.matched.get();
+    let unmatched = engine.unmatched.get() + audit.unmatched.get();
+    let (invalid, audit_invalid) = (engine.invalid.get(), audit.invalid.get());
+    let stages = |get: &dyn Fn(Stage) -> u64| -> Vec<(Vec<&'static str>, u64)> {
+        Stage::ALL.iter().map(|stage| (vec![Source::K8sAudit.name(), stage.name()], get(*stage))).collect()
+    };
+    let mut received: Vec<_> =
+        EventType::ALL.iter().map(|t| (vec!["syscall", t.name()], engine.received(*t))).collect();
+    received.extend(stages(&|stage| audit.received(stage)));
     let kernel: KernelNumbers = kernel().unwrap_or_default();
     let per_type = |get: fn(&TypeCounters) -> u64| -> Vec<(Vec<&'static str>, u64)> {
         kernel.types.iter().map(|(t, counters)| (vec![t.name()], get(counters))).collect()
@@ -71,12 +79,15 @@ fn families(ledger: &Ledger) -> Vec<Family> {
     let one = |value| vec![(vec![], value)];
     let mut seen = per_source(|c| c.seen);
     seen.push((vec!["syscall", "unknown"], kernel.tail_call_failed));
+    seen.extend(stages(&|stage| audit.accepted(stage)));
     let lost = vec![
         (vec!["kernel", "ring_full"], kernel.sum(|c| c.lost_ring_full)),
         (vec!["kernel", "scratch_busy"], kernel.sum(|c| c.lost_scratch_busy)),
         (vec!["kernel", "tail_call_failed"], kernel.tail_call_failed),
         (vec!["decode", "invalid"], invalid),
         (vec!["match", "panicked"], engine.panicked.get()),
+        (vec!["audit", "invalid"], audit_invalid),
+        (vec!["audit", "panicked"], audit.panicked.get()),
         (vec!["queue", "full"], queue_full),
         (vec!["stdout", "write_error"], write_error),
         (vec!["recording", "behind"], engine.record_behind.get()),
@@ -93,7 +104,12 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         samples: vec![(vec![], value)],
     };
     vec![
-        counter("yagura_events_total", &["source", "type"], "Events that a hook began to handle.", seen),
+        counter(
+            "yagura_events_total",
+            &["source", "type"],
+            "Events that a hook began to handle, or that were taken from an API server.",
+            seen,
+        ),
         counter(
             "yagura_events_filtered_total",
             &["source", "type"],
@@ -103,7 +119,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         counter(
             "yagura_events_received_total",
             &["source", "type"],
-            "Events that reached user space and were decoded.",
+            "Events that reached user space and were decoded, or came to the turn of their rules.",
             received,
         ),
         counter("yagura_events_matched_total", &[], "Events that at least one rule matched.", one(matched)),
@@ -111,7 +127,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         counter(
             "yagura_lost_total",
             &["stage", "reason"],
-            "Lost: events at stages kernel, decode and match, detections at stages queue and stdout, \
+            "Lost: events at stages kernel, decode, match and audit, detections at stages queue and stdout, \
              records of a recording at stage recording.",
             lost,
         ),
@@ -289,6 +305,20 @@ fn families(ledger: &Ledger) -> Vec<Family> {
                 (vec!["no_room"], engine.held.no_room.get()),
             ],
         ),
+        counter(
+            "yagura_k8s_audit_repeated_total",
+            &[],
+            "Audit events that were dropped because they had been taken before.",
+            one(audit.repeated.get()),
+        ),
+        counter(
+            "yagura_k8s_audit_forgotten_total",
+            &[],
+            "Audit events of which a repetition would not be noticed, because there were too many to remember.",
+            one(audit.forgotten.get()),
+        ),
+        gauge("yagura_k8s_audit_queue_events", "Audit events that wait for the rules.", audit.queued.get()),
+        gauge("yagura_k8s_audit_queue_bytes", "Bytes of these.", audit.queued_bytes.get()),
         counter(
             "yagura_recording_records_total",
             &[],

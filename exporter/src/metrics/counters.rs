@@ -7,6 +7,8 @@ use std::sync::{
 
 use exporter_common::event_type::{EVENT_TYPE_SLOTS, EventType};
 
+use crate::audit::Stage;
+
 /// A counter with one writer: no locked instruction, because only one thread ever adds.
 #[derive(Debug, Default)]
 pub struct Tally(AtomicU64);
@@ -142,6 +144,66 @@ impl EngineCounters {
     /// All records taken from the ring, also those that could not be decoded.
     pub fn records(&self) -> u64 {
         self.received.iter().map(Tally::get).sum::<u64>() + self.invalid.get()
+    }
+}
+
+/// What is counted of audit events.
+#[derive(Debug, Default)]
+pub struct AuditCounters {
+    /// Taken from requests and no repetitions. Written under the intake's lock, as the next four.
+    accepted: [Tally; Stage::ALL.len()],
+    /// Dropped because they had been taken before.
+    pub repeated: Tally,
+    /// Forgotten, as to repetitions, before their time.
+    pub forgotten: Tally,
+    /// Waiting for the rules.
+    pub queued: Tally,
+    pub queued_bytes: Tally,
+    /// Taken from the queue by the audit thread, which is the only writer of this and all below.
+    received: [Tally; Stage::ALL.len()],
+    /// Events that could not be read after all: lost.
+    pub invalid: Tally,
+    /// Events whose handling ended in a panic: lost.
+    pub panicked: Tally,
+    pub matched: Tally,
+    pub unmatched: Tally,
+    pub detections: Tally,
+    pub suppressed: Tally,
+    pub queue_full: Tally,
+}
+
+impl AuditCounters {
+    /// To be called under the intake's lock.
+    pub fn accept(&self, stage: Stage) {
+        self.accepted[stage as usize].add(1);
+    }
+
+    pub fn accepted(&self, stage: Stage) -> u64 {
+        self.accepted[stage as usize].get()
+    }
+
+    pub fn receive(&self, stage: Stage) {
+        self.received[stage as usize].add(1);
+    }
+
+    pub fn received(&self, stage: Stage) -> u64 {
+        self.received[stage as usize].get()
+    }
+
+    pub fn all_accepted(&self) -> u64 {
+        self.accepted.iter().map(Tally::get).sum()
+    }
+
+    pub fn all_received(&self) -> u64 {
+        self.received.iter().map(Tally::get).sum()
+    }
+
+    /// Counts the event that was being handled when a panic came.
+    pub fn panicked(&self) {
+        let outcomes = [&self.invalid, &self.panicked, &self.matched, &self.unmatched];
+        if self.all_received() > outcomes.into_iter().map(Tally::get).sum() {
+            self.panicked.add(1);
+        }
     }
 }
 

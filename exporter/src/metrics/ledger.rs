@@ -14,7 +14,7 @@ use std::sync::Arc;
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
-use super::counters::{ContainerCounters, EngineCounters, RecordingCounters, SinkCounters};
+use super::counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters};
 
 /// What the kernel side counted.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,7 @@ pub type KernelSource = Arc<dyn Fn() -> Option<KernelNumbers> + Send + Sync>;
 pub struct Ledger {
     pub kernel: KernelSource,
     pub engine: Arc<EngineCounters>,
+    pub audit: Arc<AuditCounters>,
     pub stdout: Arc<SinkCounters>,
     pub recording: Arc<RecordingCounters>,
     pub containers: Arc<ContainerCounters>,
@@ -83,7 +84,7 @@ pub struct LostBy {
     pub tail_call_failed: u64,
     pub invalid: u64,
     pub panicked: u64,
-    /// Left in the ring when the daemon ended.
+    /// Left in the ring, or in the queue of audit events, when the daemon ended.
     pub undrained: u64,
 }
 
@@ -91,21 +92,24 @@ impl Ledger {
     /// The balance once the hot path and the sinks have ended: what is still in flight is lost.
     pub fn close(&self) -> Balance {
         let kernel = (self.kernel)().unwrap_or_default();
-        let engine = &*self.engine;
-        let (matched, unmatched) = (engine.matched.get(), engine.unmatched.get());
+        let (engine, audit) = (&*self.engine, &*self.audit);
+        let matched = engine.matched.get() + audit.matched.get();
+        let unmatched = engine.unmatched.get() + audit.unmatched.get();
+        let audit_undrained = audit.all_accepted().saturating_sub(audit.all_received());
         let lost_by = LostBy {
             ring_full: kernel.sum(|c| c.lost_ring_full),
             scratch_busy: kernel.sum(|c| c.lost_scratch_busy),
             tail_call_failed: kernel.tail_call_failed,
-            invalid: engine.invalid.get(),
-            panicked: engine.panicked.get(),
-            undrained: kernel.submitted().saturating_sub(engine.records()),
+            invalid: engine.invalid.get() + audit.invalid.get(),
+            panicked: engine.panicked.get() + audit.panicked.get(),
+            undrained: kernel.submitted().saturating_sub(engine.records()) + audit_undrained,
         };
         let LostBy { ring_full, scratch_busy, tail_call_failed, invalid, panicked, undrained } = lost_by;
-        let (detections, suppressed) = (engine.detections.get(), engine.suppressed.get());
+        let detections = engine.detections.get() + audit.detections.get();
+        let suppressed = engine.suppressed.get() + audit.suppressed.get();
         let delivered = self.stdout.delivered.get();
         Balance {
-            seen: kernel.sum(|c| c.seen) + kernel.tail_call_failed,
+            seen: kernel.sum(|c| c.seen) + kernel.tail_call_failed + audit.all_accepted(),
             filtered: kernel.sum(|c| c.filtered),
             matched,
             unmatched,

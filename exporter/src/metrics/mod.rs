@@ -18,8 +18,8 @@ use prometheus::{
 };
 
 pub use counters::{
-    ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters, RootCounters,
-    SinkCounters, TableCounters, Tally,
+    AuditCounters, ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters,
+    RootCounters, SinkCounters, TableCounters, Tally,
 };
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 
@@ -51,6 +51,42 @@ impl ReloadResult {
     }
 }
 
+/// What became of a request to `/k8s-audit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditRequest {
+    Accepted,
+    Unauthorized,
+    Unsupported,
+    TooLarge,
+    Invalid,
+    TimedOut,
+    Busy,
+}
+
+impl AuditRequest {
+    const ALL: [AuditRequest; 7] = [
+        AuditRequest::Accepted,
+        AuditRequest::Unauthorized,
+        AuditRequest::Unsupported,
+        AuditRequest::TooLarge,
+        AuditRequest::Invalid,
+        AuditRequest::TimedOut,
+        AuditRequest::Busy,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            AuditRequest::Accepted => "accepted",
+            AuditRequest::Unauthorized => "unauthorized",
+            AuditRequest::Unsupported => "unsupported",
+            AuditRequest::TooLarge => "too_large",
+            AuditRequest::Invalid => "invalid",
+            AuditRequest::TimedOut => "timed_out",
+            AuditRequest::Busy => "busy",
+        }
+    }
+}
+
 /// The registry and the metrics that are written directly.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,6 +100,9 @@ pub struct Metrics {
     pub latency: Histogram,
     /// Connections closed at once because too many were open.
     pub http_refused: IntCounter,
+    /// TLS handshakes that failed or took too long.
+    pub tls_failed: IntCounter,
+    audit_requests: IntCounterVec,
 }
 
 impl Metrics {
@@ -93,6 +132,18 @@ impl Metrics {
             "yagura_http_connections_refused_total",
             "HTTP connections closed at once because too many were open.",
         )?;
+        let tls_failed =
+            IntCounter::new("yagura_http_tls_failed_total", "TLS handshakes that failed or took too long.")?;
+        let audit_requests = IntCounterVec::new(
+            Opts::new(
+                "yagura_k8s_audit_requests_total",
+                "Requests with audit events, by what became of them.",
+            ),
+            &["result"],
+        )?;
+        for result in AuditRequest::ALL {
+            audit_requests.with_label_values(&[result.name()]);
+        }
         let build = IntGauge::with_opts(
             Opts::new("yagura_build_info", "Always 1; the version is the label.")
                 .const_label("version", env!("CARGO_PKG_VERSION")),
@@ -103,6 +154,8 @@ impl Metrics {
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(latency.clone()))?;
         registry.register(Box::new(http_refused.clone()))?;
+        registry.register(Box::new(tls_failed.clone()))?;
+        registry.register(Box::new(audit_requests.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(collector::LedgerCollector::new(ledger)?))?;
         registry.register(Box::new(process::ProcessCollector::new()?))?;
@@ -114,6 +167,8 @@ impl Metrics {
             reloads,
             latency,
             http_refused,
+            tls_failed,
+            audit_requests,
         })
     }
 
@@ -129,6 +184,10 @@ impl Metrics {
             OTHER
         };
         self.detections.with_label_values(&[tenant, "", rule, priority, source])
+    }
+
+    pub fn audit_request(&self, result: AuditRequest) {
+        self.audit_requests.with_label_values(&[result.name()]).inc();
     }
 
     pub fn set_rules_loaded(&self, rules: usize) {

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 
 use super::*;
+use crate::audit::Stage;
 
 fn kernel() -> KernelNumbers {
     let counters = TypeCounters {
@@ -31,6 +32,7 @@ fn ledger() -> Ledger {
     Ledger {
         kernel: Arc::new(|| Some(kernel())),
         engine: Arc::default(),
+        audit: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
@@ -60,17 +62,31 @@ fn the_ledger_balances() {
     engine.unmatched.add(20);
     engine.detections.add(14);
     engine.suppressed.add(5);
+    let audit = &ledger.audit;
+    for _ in 0..7 {
+        audit.accept(Stage::ResponseComplete);
+    }
+    for _ in 0..5 {
+        audit.receive(Stage::ResponseComplete);
+    }
+    audit.matched.add(2);
+    audit.unmatched.add(1);
+    audit.invalid.add(1);
+    audit.panicked();
+    audit.panicked();
+    audit.detections.add(2);
+    audit.suppressed.add(1);
     ledger.stdout.delivered.add(7);
     ledger.stdout.write_error.add(1);
     let balance = ledger.close();
     assert_eq!(
         balance.lost_by,
-        LostBy { ring_full: 3, scratch_busy: 2, tail_call_failed: 4, invalid: 1, panicked: 0, undrained: 2 }
+        LostBy { ring_full: 3, scratch_busy: 2, tail_call_failed: 4, invalid: 2, panicked: 1, undrained: 4 }
     );
     assert_eq!(balance.seen, balance.filtered + balance.matched + balance.unmatched + balance.lost);
-    assert_eq!((balance.seen, balance.lost), (104, 12));
+    assert_eq!((balance.seen, balance.lost), (111, 16));
     assert_eq!(balance.detections, balance.delivered + balance.suppressed + balance.dropped);
-    assert_eq!(balance.dropped, 2);
+    assert_eq!(balance.dropped, 3);
 }
 
 #[test]
@@ -82,6 +98,12 @@ fn every_loss_and_rule_is_exported_at_zero() {
         "yagura_lost_total{stage=\"stdout\",reason=\"write_error\"}",
         "yagura_lost_total{stage=\"decode\",reason=\"invalid\"}",
         "yagura_lost_total{stage=\"recording\",reason=\"behind\"}",
+        "yagura_lost_total{stage=\"audit\",reason=\"invalid\"}",
+        "yagura_lost_total{stage=\"audit\",reason=\"panicked\"}",
+        "yagura_events_total{source=\"k8s_audit\",type=\"ResponseComplete\"}",
+        "yagura_events_total{source=\"k8s_audit\",type=\"other\"}",
+        "yagura_k8s_audit_requests_total{result=\"accepted\"}",
+        "yagura_k8s_audit_requests_total{result=\"busy\"}",
         "yagura_rules_reload_total{result=\"success\"}",
         "yagura_rules_reload_total{result=\"failure\"}",
         "yagura_sink_delivered_total{sink=\"stdout\",tenant=\"platform\"}",

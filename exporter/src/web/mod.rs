@@ -1,9 +1,14 @@
-//! The HTTP server: `/metrics`, `/livez`, `/readyz`. It reads, it changes nothing.
+//! The HTTP server: `/metrics`, `/livez`, `/readyz`, and `POST /k8s-audit`.
 //!
-//! Whoever can connect is not trusted: connections, their number, their headers and their time are bounded,
-//! and no body is read.
+//! Whoever can connect is not trusted: connections, their number, their headers, their bodies and their time are
+//! bounded. A body is read of `/k8s-audit` only, and only of a client that has proved who it is, where the
+//! configuration asks for that.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+mod audit;
+mod guard;
+mod tls;
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -15,16 +20,26 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
+
+pub use audit::AuditEndpoint;
+pub use guard::{Guard, SecretError};
+pub use tls::acceptor;
 
 use crate::{app::Health, metrics::Metrics};
 
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Whole life of a connection: scrapers reconnect.
+/// After this a connection ends with the request it is at: scrapers and API servers reconnect.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long that request may take.
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADERS: usize = 64;
 const MAX_BUFFER: usize = 16 << 10;
 
@@ -33,6 +48,16 @@ const MAX_BUFFER: usize = 16 << 10;
 pub struct State {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
+    pub guard: Guard,
+    /// Absent: there is no such page.
+    pub audit: Option<AuditEndpoint>,
+}
+
+/// What is known of whoever sent a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// It has a certificate that the configured authority signed.
+    pub certified: bool,
 }
 
 /// A bound but not yet served address.
@@ -52,7 +77,7 @@ impl Server {
     }
 
     /// Serves until dropped.
-    pub async fn serve(self, state: Arc<State>) {
+    pub async fn serve(self, state: Arc<State>, tls: Option<TlsAcceptor>) {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let stream = match self.listener.accept().await {
@@ -68,35 +93,59 @@ impl Server {
                 state.metrics.http_refused.inc();
                 continue;
             };
-            let state = Arc::clone(&state);
+            let (state, tls) = (Arc::clone(&state), tls.clone());
             tokio::spawn(async move {
-                connection(stream, state).await;
+                match tls {
+                    None => connection(stream, Peer::default(), state).await,
+                    Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => {
+                            let certified = stream.get_ref().1.peer_certificates().is_some();
+                            connection(stream, Peer { certified }, state).await;
+                        }
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "TLS handshake failed");
+                            state.metrics.tls_failed.inc();
+                        }
+                        Err(_) => state.metrics.tls_failed.inc(),
+                    },
+                }
                 drop(permit);
             });
         }
     }
 }
 
-async fn connection(stream: TcpStream, state: Arc<State>) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, state: Arc<State>) {
     let service = service_fn(move |request| {
         let state = Arc::clone(&state);
-        async move { Ok::<_, Infallible>(respond(&request, &state)) }
+        async move { Ok::<_, Infallible>(respond(request, peer, &state).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_BUFFER)
+            .serve_connection(TokioIo::new(stream), service)
+    );
     // A client's protocol error or timeout is the client's affair.
-    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+    if timeout(CONNECTION_TIMEOUT, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(LAST_REQUEST_TIMEOUT, connection).await;
+    }
 }
 
-fn respond(request: &Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, peer: Peer, state: &State) -> Response<Full<Bytes>> {
     let page: fn(&State) -> Response<Full<Bytes>> = match request.uri().path() {
         "/metrics" => metrics,
         "/livez" => |state| checks(&state.health.live()),
         "/readyz" => |state| checks(&state.health.ready()),
+        "/k8s-audit" => {
+            return match &state.audit {
+                Some(endpoint) => audit::respond(request, peer, state, endpoint).await,
+                None => text(StatusCode::NOT_FOUND, "k8s_audit.enabled is false\n".into()),
+            };
+        }
         _ => return text(StatusCode::NOT_FOUND, "not found\n".into()),
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

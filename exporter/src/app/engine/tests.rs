@@ -45,6 +45,7 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
     let ledger = Ledger {
         kernel: Arc::new(|| None),
         engine: Arc::clone(&counters),
+        audit: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),

@@ -70,6 +70,7 @@ fn metrics() -> Metrics {
     let ledger = Ledger {
         kernel: Arc::new(|| None),
         engine: Arc::default(),
+        audit: Arc::default(),
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),

@@ -17,6 +17,25 @@ use crate::{
 
 const SECOND: u64 = 1_000_000_000;
 
+/// The fields that tell the time of an event of any source: `at_ns` since the epoch, `since_ns` since the first
+/// event.
+pub(super) fn moment<'a>(field: F, at_ns: u64, since_ns: u64) -> Option<Value<'a>> {
+    Some(match field {
+        F::Time => owned(time::time(at_ns)),
+        F::TimeS => owned(time::time_s(at_ns)),
+        F::TimeIso => owned(time::iso8601(at_ns)),
+        F::DateTime => owned(time::datetime(at_ns)),
+        F::DateTimeS => owned(time::datetime_s(at_ns)),
+        F::RawTime => Value::AbsTime(at_ns),
+        F::RawTimeS => Value::AbsTime(at_ns / SECOND),
+        F::RawTimeNs => Value::AbsTime(at_ns % SECOND),
+        F::RelTime => Value::RelTime(since_ns),
+        F::RelTimeS => Value::RelTime(since_ns / SECOND),
+        F::RelTimeNs => Value::RelTime(since_ns % SECOND),
+        _ => return None,
+    })
+}
+
 impl View<'_> {
     pub(super) fn evt(&self, field: F, arg: &FieldArg) -> Option<Value<'_>> {
         let event = self.event;
@@ -26,17 +45,17 @@ impl View<'_> {
         let bool = |value| Some(Value::Bool(value));
         match field {
             F::Num => Some(Value::Uint(self.number)),
-            F::Time => Some(owned(time::time(self.time_ns()))),
-            F::TimeS => Some(owned(time::time_s(self.time_ns()))),
-            F::TimeIso => Some(owned(time::iso8601(self.time_ns()))),
-            F::DateTime => Some(owned(time::datetime(self.time_ns()))),
-            F::DateTimeS => Some(owned(time::datetime_s(self.time_ns()))),
-            F::RawTime => Some(Value::AbsTime(self.time_ns())),
-            F::RawTimeS => Some(Value::AbsTime(self.time_ns() / SECOND)),
-            F::RawTimeNs => Some(Value::AbsTime(self.time_ns() % SECOND)),
-            F::RelTime => Some(Value::RelTime(self.since(self.clock.first_ns))),
-            F::RelTimeS => Some(Value::RelTime(self.since(self.clock.first_ns) / SECOND)),
-            F::RelTimeNs => Some(Value::RelTime(self.since(self.clock.first_ns) % SECOND)),
+            F::Time
+            | F::TimeS
+            | F::TimeIso
+            | F::DateTime
+            | F::DateTimeS
+            | F::RawTime
+            | F::RawTimeS
+            | F::RawTimeNs
+            | F::RelTime
+            | F::RelTimeS
+            | F::RelTimeNs => moment(field, self.time_ns(), self.since(self.clock.first_ns)),
             F::DeltaTime => Some(Value::RelTime(self.since(self.clock.previous_ns))),
             F::DeltaTimeS => Some(Value::RelTime(self.since(self.clock.previous_ns) / SECOND)),
             F::DeltaTimeNs => Some(Value::RelTime(self.since(self.clock.previous_ns) % SECOND)),

@@ -1,9 +1,10 @@
-//! What each field yields for a kernel event: the only place that turns events into [`Value`]s.
+//! What each field yields for an event: the only place that turns events into [`Value`]s.
 //!
 //! Semantics are those of Falco's libraries (`sinsp_filtercheck_*`, the 0.44 line); where we differ on
 //! purpose, the field's description or a comment at the place says so.
 
 mod args;
+mod audit;
 mod container;
 mod evt;
 mod fd;
@@ -37,6 +38,7 @@ impl Subject for View<'_> {
             Field::Fd(fd) => self.fd(fd),
             Field::Other(other) => self.other(other),
             Field::Container(container) => self.of_container(container, &field.arg),
+            Field::Audit(_) => None,
         }
     }
 

@@ -1,0 +1,65 @@
+//! TLS for the whole server.
+//!
+//! A certificate of a client is asked for where an authority is configured, but a connection without one is taken:
+//! what needs a proof asks for it itself, and probes and scrapers have none.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::SecretError;
+use crate::config::TlsConfig;
+
+/// Reads the files.
+pub fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, SecretError> {
+    let TlsConfig { certificate, key, client_ca } = config;
+    let provider = Arc::new(ring::default_provider());
+    let chain = certificates(certificate)?;
+    let key_der = PrivateKeyDer::from_pem_file(key).map_err(pem(key, "a private key"))?;
+    let identity = |source| SecretError::Identity { path: key.clone(), source };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(identity)?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots
+                    .add(certificate)
+                    .map_err(|source| SecretError::Authority { path: path.clone(), source })?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|source| SecretError::Verifier { path: path.clone(), source })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut server = builder.with_single_cert(chain, key_der).map_err(identity)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SecretError> {
+    let all = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(pem(path, "certificates"))?;
+    if all.is_empty() {
+        return Err(SecretError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(all)
+}
+
+fn pem(path: &Path, what: &'static str) -> impl FnOnce(rustls::pki_types::pem::Error) -> SecretError {
+    move |error| match error {
+        rustls::pki_types::pem::Error::Io(source) => SecretError::Read { path: path.to_owned(), source },
+        source => SecretError::Pem { path: path.to_owned(), what, source },
+    }
+}
