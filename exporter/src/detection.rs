@@ -33,10 +33,36 @@ pub struct Detection {
     /// Fields of the output that the event did not have.
     pub incomplete_fields: Vec<String>,
     pub uuid: Uuid,
-    pub tenant: &'static str,
+    pub tenant: Arc<str>,
+    /// The Kubernetes namespace that it is about.
+    pub namespace: Option<Arc<str>>,
 }
 
+/// The name under which a tenant hears what its quota held back.
+pub const QUOTA_RULE: &str = "Detections held back by the tenant's quota";
+
 impl Detection {
+    /// Tells a tenant how many of its detections its quota held back. The source is Falco's for what a detector says of
+    /// itself.
+    pub fn of_quota(tenant: &Arc<str>, suppressed: u64, time_ns: u64) -> Detection {
+        Detection {
+            time_ns,
+            rule: QUOTA_RULE.into(),
+            priority: Priority::Warning,
+            source: "internal",
+            tags: Arc::new([]),
+            message: format!("{QUOTA_RULE} | tenant={tenant} suppressed={suppressed}"),
+            output_fields: vec![
+                ("tenant".into(), Value::from(&**tenant)),
+                ("suppressed".into(), Value::from(suppressed)),
+            ],
+            incomplete_fields: Vec::new(),
+            uuid: Uuid::new_v4(),
+            tenant: Arc::clone(tenant),
+            namespace: None,
+        }
+    }
+
     /// An upper estimate of the memory it holds, for queues bounded in bytes.
     pub fn weight(&self) -> usize {
         fn of(value: &Value) -> usize {
@@ -85,7 +111,7 @@ struct Line<'a> {
     tags: Option<&'a [String]>,
     hostname: &'a str,
     uuid: Uuid,
-    tenant: &'static str,
+    tenant: &'a str,
     cluster: &'a str,
     node: &'a str,
     incomplete_fields: &'a [String],
@@ -141,7 +167,7 @@ impl Formatter {
             tags: self.output.include_tags.then_some(&*detection.tags),
             hostname,
             uuid: detection.uuid,
-            tenant: detection.tenant,
+            tenant: &detection.tenant,
             cluster,
             node,
             incomplete_fields: &detection.incomplete_fields,
@@ -232,7 +258,8 @@ mod tests {
             ],
             incomplete_fields: vec!["fd.name".into()],
             uuid: Uuid::nil(),
-            tenant: PLATFORM_TENANT,
+            tenant: PLATFORM_TENANT.into(),
+            namespace: None,
         }
     }
 

@@ -26,4 +26,5 @@ pub mod recording;
 pub mod rules;
 pub mod sinks;
 pub mod suggest;
+pub mod tenants;
 pub mod web;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use end_to_end::{
     containerd::{Container, Containerd, Pod},
     daemon::{Daemon, Options},
-    kernel_tests_run,
+    kernel_tests_run, repository,
 };
 use serde_json::Value;
 
@@ -309,4 +309,81 @@ fn our_rules_on_what_a_container_may_do_speak() {
             assert_eq!(detection["output_fields"]["container.image.repository"], "docker.io/library/app");
         }
     }
+}
+
+/// The rule of docs/tenants.md about nodes that are reserved for some images.
+fn dedicated_node() -> String {
+    let page = std::fs::read_to_string(repository().join("docs/tenants.md")).expect("the page");
+    let block = page.split("```yaml\n").find(|block| block.starts_with("- list: allowed_images"));
+    let block = block.and_then(|block| block.split("```").next()).expect("the example");
+    block
+        .replace("registry.example/payments/api", "docker.io/library/app")
+        .replace("registry.k8s.io/pause", "localhost/pause")
+}
+
+#[test]
+fn each_tenant_gets_its_own_and_a_reserved_node_is_watched() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let server = Containerd::start();
+    server.import(IMAGE, &[]);
+    server.import("docker.io/library/stranger:1", &[]);
+    let own = server.root().join("bank.yaml");
+    let rule = "- rule: Bank only\n  desc: d\n  condition: evt.type = execve and evt.rawres = 0 and proc.name = true\n  \
+                output: bank %container.name\n  priority: CRITICAL\n";
+    std::fs::write(&own, rule).expect("a file");
+    let config = format!(
+        "rule_matching: all\n{}tenants:\n  - name: shop\n    match: {{namespaces: [\"shop-*\"]}}\n    \
+         priorities: [{{rule: Started, priority: error}}]\n    exceptions: [{{rule: Started, condition: proc.name = id}}]\n  \
+         - name: bank\n    match: {{labels: [team=bank]}}\n    rules: [{{disable: {{rule: Started}}}}]\n    \
+         rules_files: [{}]\n",
+        config(&server),
+        own.display()
+    );
+    let rules = format!("{RULES}\n{}", dedicated_node());
+    let daemon = Daemon::start(&Options { rules: &rules, config: &config, ..Options::default() });
+    let cri = server.cri();
+    let run = |namespace: &str, labels: &[(&str, &str)], image: &str, program: &str| {
+        let name = format!("{namespace}-{program}");
+        let pod = Pod { name: &name, namespace, uid: &name, labels, ..Pod::default() };
+        let sandbox = cri.run_pod(&pod);
+        cri.run(
+            &sandbox,
+            &pod,
+            &Container { name: &name, image, command: &[&format!("/bin/{program}")], ..Container::default() },
+        );
+        cri.remove_pod(&sandbox);
+    };
+    run("shop-1", &[], IMAGE, "true");
+    run("shop-1", &[], IMAGE, "id");
+    run("finance", &[("team", "bank")], IMAGE, "true");
+    run("nobody", &[], "docker.io/library/stranger:1", "true");
+    daemon.detection(|detection| detection["output_fields"]["container.name"] == "nobody-true");
+    let heard = "yagura_detections_total{namespace=\"shop-1\",priority=\"Error\",rule=\"Started\",source=\"syscall\",tenant=\"shop\"}";
+    assert!(daemon.metric(heard) >= 1.0, "{heard}");
+    let ended = daemon.stop();
+    ended.balance();
+    let of = |container: &str| -> BTreeSet<(String, String, String)> {
+        let detections = ended.detections();
+        let own = detections.iter().filter(|d| {
+            d["output_fields"].as_object().is_some_and(|fields| {
+                fields.get("container.name").is_some_and(|name| name == container)
+                    || fields.get("k8s.pod.name").is_some_and(|name| name == container)
+            }) && !d["output"].as_str().is_some_and(|text| text.contains("sleep"))
+        });
+        let text = |d: &Value, key: &str| d[key].as_str().expect("text").to_owned();
+        own.map(|d| (text(d, "tenant"), text(d, "rule"), text(d, "priority"))).collect()
+    };
+    let expected = |rows: &[(&str, &str, &str)]| -> BTreeSet<(String, String, String)> {
+        rows.iter().map(|(a, b, c)| ((*a).into(), (*b).into(), (*c).into())).collect()
+    };
+    assert_eq!(of("shop-1-true"), expected(&[("shop", "Started", "Error")]));
+    assert_eq!(of("shop-1-id"), expected(&[]), "excepted");
+    assert_eq!(of("finance-true"), expected(&[("bank", "Bank only", "Critical")]));
+    let strange = "Image that does not belong on this node";
+    assert_eq!(
+        of("nobody-true"),
+        expected(&[("platform", "Started", "Notice"), ("platform", strange, "Error")])
+    );
 }

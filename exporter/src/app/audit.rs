@@ -10,15 +10,18 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::engine::{Active, Matching, time_field};
+use super::{
+    active::{Active, Matching, Scratches, Whose},
+    engine::time_field,
+};
 use crate::{
-    audit::{AuditEvent, AuditView, Intake, Queued, Taken},
+    audit::{AuditEvent, AuditView, Intake, Queued, Taken, namespace_of},
     config::RateLimit,
     detection::Detection,
     fields::FieldRef,
     metrics::AuditCounters,
-    rules::Scratch,
     sinks::queue::Sender,
+    tenants::{Owner, Tenants},
 };
 
 /// Longest sleep without events.
@@ -106,7 +109,7 @@ fn work(parts: AuditParts, offer: &Mutex<Option<Box<Active>>>) {
 #[derive(Debug)]
 struct Judge {
     active: Box<Active>,
-    scratch: Scratch,
+    scratch: Scratches,
     limit: RateLimit,
     counters: Arc<AuditCounters>,
     hostname: String,
@@ -128,7 +131,7 @@ impl Judge {
     ) -> Judge {
         Judge {
             active: Box::new(active),
-            scratch: Scratch::default(),
+            scratch: Scratches::default(),
             limit,
             counters,
             hostname,
@@ -181,7 +184,12 @@ impl Judge {
             suppressed: &counters.suppressed,
             queue_full: &counters.queue_full,
         };
-        let matched = active.apply(&view, matching, emit);
+        let namespace = namespace_of(&event);
+        let whose = |tenants: &Tenants| {
+            let owner = Owner { namespace, ..Owner::default() };
+            Whose { tenant: tenants.of(&owner), namespace }
+        };
+        let matched = active.apply(&view, whose, matching, emit);
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     filters::{self, TypeFilter},
-    plan, reload,
+    plan,
     sources::RuleSources,
 };
 use crate::{
@@ -98,7 +98,11 @@ fn examine_rules(
     match load.rules {
         Some(rules) => {
             let warnings = load.diagnostics.len();
-            let status = RulesStatus { enabled: reload::enabled(&rules), warnings, errors: Vec::new() };
+            let status = RulesStatus {
+                enabled: rules.rules().iter().filter(|rule| rule.enabled).count(),
+                warnings,
+                errors: Vec::new(),
+            };
             let filters = if config.push_down { filters::report(&rules) } else { Vec::new() };
             (status, plan::of(&rules, config.push_down), filters)
         }

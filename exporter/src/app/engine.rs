@@ -6,24 +6,24 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::IntCounter;
-use uuid::Uuid;
-
-use super::{held::Held, limit::Bucket};
+use super::{
+    active::{Active, Matching, Scratches, Whose},
+    held::Held,
+};
 use crate::{
     config::RateLimit,
     decode::decode,
-    detection::{Detection, PLATFORM_TENANT},
+    detection::Detection,
     enrich::{
         EnrichStats, Enricher, cgroup::Place, seed::boot_time_ns, snapshot::Snapshot, table::TableStats,
     },
     event::Event,
-    fields::{FieldArg, FieldId, FieldRef, Source, Subject, Value, scheme},
-    metrics::{EngineCounters, Metrics, Tally},
-    rules::{Priority, Rule, RuleSet, Scratch},
+    fields::{FieldArg, FieldId, FieldRef, Source, scheme},
+    metrics::EngineCounters,
+    tenants::{Owner, Tenants},
 };
 
 /// Processes looked up at once when there are no events.
@@ -31,138 +31,11 @@ const MAX_LOOKUPS: usize = 16;
 /// Smaller changes of the clock are measurement and slewing, not a step.
 const CLOCK_STEP_NS: u64 = 10_000_000;
 
-/// A rule set in use, with what belongs to each of its rules.
-#[derive(Debug)]
-pub struct Active {
-    set: Arc<RuleSet>,
-    /// By rule id.
-    rules: Vec<RuleState>,
-    tallies: Arc<[RuleTally]>,
-    /// A condition or an output uses what whoever runs a container knows of it.
-    uses_metadata: bool,
-}
-
-#[derive(Clone, Debug)]
-struct RuleState {
-    name: Arc<str>,
-    priority: Priority,
-    source: &'static str,
-    tags: Arc<[String]>,
-    /// `None`: the rule is disabled, and nothing is exported for it.
-    detections: Option<IntCounter>,
-    bucket: Bucket,
-}
-
-/// What a thread brings to [`Active::apply`].
-#[derive(Debug)]
-pub(super) struct Matching<'a> {
-    pub scratch: &'a mut Scratch,
-    pub limit: &'a RateLimit,
-    /// The clock of the rate limits, which never goes back.
-    pub now_ns: u64,
-    /// `evt.rawtime`.
-    pub time: &'a FieldRef,
-    pub detections: &'a Tally,
-    pub suppressed: &'a Tally,
-    pub queue_full: &'a Tally,
-}
-
-/// How many detections of a rule its limit held back since the rule set came into use.
-#[derive(Debug)]
-pub struct RuleTally {
-    pub rule: Arc<str>,
-    pub suppressed: Tally,
-}
-
-impl Active {
-    /// Looks everything up that the hot path will need; exports the counter of each enabled rule.
-    pub fn new(set: RuleSet, metrics: &Metrics, limit: &RateLimit) -> Active {
-        let rules: Vec<_> = set
-            .rules()
-            .iter()
-            .map(|rule| {
-                let (priority, source) = (rule.priority, rule.source.name());
-                RuleState {
-                    name: rule.name.as_str().into(),
-                    priority,
-                    source,
-                    tags: rule.tags.as_slice().into(),
-                    detections: rule
-                        .enabled
-                        .then(|| metrics.detections_of(PLATFORM_TENANT, &rule.name, priority.name(), source)),
-                    bucket: Bucket::new(limit),
-                }
-            })
-            .collect();
-        let tallies = rules
-            .iter()
-            .map(|rule| RuleTally { rule: Arc::clone(&rule.name), suppressed: Tally::default() })
-            .collect();
-        let mut fields = set.requirements().types.values().flatten();
-        let uses_metadata = fields.any(|field| scheme().is_metadata(field));
-        Active { set: Arc::new(set), rules, tallies, uses_metadata }
-    }
-
-    /// The same rules for another thread. Tallies have one writer all the same: a rule has one source, and a source
-    /// one thread.
-    pub fn twin(&self) -> Active {
-        let Active { set, rules, tallies, uses_metadata } = self;
-        Active {
-            set: Arc::clone(set),
-            rules: rules.clone(),
-            tallies: Arc::clone(tallies),
-            uses_metadata: *uses_metadata,
-        }
-    }
-
-    /// Evaluates the rules of an event's source. Returns whether one matched.
-    pub(super) fn apply<S: Subject>(
-        &mut self,
-        subject: &S,
-        matching: Matching<'_>,
-        emit: &mut impl FnMut(Detection) -> bool,
-    ) -> bool {
-        let Matching { scratch, limit, now_ns, time, detections, suppressed, queue_full } = matching;
-        let mut matched = false;
-        let Active { set, rules, tallies, uses_metadata: _ } = self;
-        set.evaluate(subject, scratch, |rule| {
-            matched = true;
-            let (Some(state), Some(tally)) = (rules.get_mut(rule.id), tallies.get(rule.id)) else { return };
-            if let Some(counter) = &state.detections {
-                counter.inc();
-            }
-            detections.add(1);
-            if !state.bucket.take(limit, now_ns) {
-                suppressed.add(1);
-                tally.suppressed.add(1);
-            } else if !emit(detection(rule, state, subject, time)) {
-                queue_full.add(1);
-            }
-        });
-        matched
-    }
-
-    pub fn tallies(&self) -> Arc<[RuleTally]> {
-        Arc::clone(&self.tallies)
-    }
-
-    /// Goes on with the limits of the rules that were in `old` too: a reload must not open the gates.
-    pub(super) fn inherit(&mut self, old: &Active) {
-        let buckets: rustc_hash::FxHashMap<&str, &Bucket> =
-            old.rules.iter().map(|rule| (&*rule.name, &rule.bucket)).collect();
-        for rule in &mut self.rules {
-            if let Some(bucket) = buckets.get(&*rule.name) {
-                rule.bucket = (*bucket).clone();
-            }
-        }
-    }
-}
-
 /// The state of the hot path.
 #[derive(Debug)]
 pub struct Engine {
     enricher: Enricher,
-    scratch: Scratch,
+    scratch: Scratches,
     active: Box<Active>,
     limit: RateLimit,
     counters: Arc<EngineCounters>,
@@ -172,6 +45,8 @@ pub struct Engine {
     problem: Arc<Problem>,
     /// What the dates of events are based on.
     boot_time_ns: u64,
+    /// Of what the quotas held back, by tenant: what was said, and when there is something to say again.
+    summaries: Vec<(u64, Instant)>,
 }
 
 /// The newest record that could not be decoded, for whoever logs it.
@@ -200,7 +75,7 @@ impl Engine {
         let time = time_field();
         Engine {
             enricher,
-            scratch: Scratch::default(),
+            scratch: Scratches::default(),
             active: Box::new(active),
             limit,
             held: Held::new(patience, Arc::clone(&counters.held)),
@@ -208,6 +83,7 @@ impl Engine {
             time,
             problem: Arc::default(),
             boot_time_ns,
+            summaries: Vec::new(),
         }
     }
 
@@ -250,7 +126,7 @@ impl Engine {
             }
         };
         self.counters.receive(event.event_type());
-        if let Some(slot) = self.enricher.unsettled(&event).filter(|_| self.active.uses_metadata) {
+        if let Some(slot) = self.enricher.unsettled(&event).filter(|_| self.active.uses_metadata()) {
             let now = Instant::now();
             if self.held.hold(&slot, record, now) {
                 return;
@@ -298,10 +174,35 @@ impl Engine {
             suppressed: &counters.suppressed,
             queue_full: &counters.queue_full,
         };
-        let matched = active.apply(&view, matching, emit);
+        let whose = |tenants: &Tenants| match view.metadata() {
+            Some(container) => {
+                let owner = Owner::of(container);
+                Whose { tenant: tenants.of(&owner), namespace: owner.namespace }
+            }
+            None => Whose::default(),
+        };
+        let matched = active.apply(&view, whose, matching, emit);
         enricher.settle(event);
         // Last, so that an event has an outcome or is found to have none.
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
+    }
+
+    /// Says, to each tenant whose quota held something back, how much it was: once a window.
+    pub fn summarise(&mut self, now: Instant, emit: &mut impl FnMut(Detection) -> bool) {
+        let quotas = self.active.quotas();
+        self.summaries.resize(quotas.len(), (0, now));
+        for (quota, (said, next)) in quotas.iter().zip(&mut self.summaries) {
+            let suppressed = quota.suppressed();
+            if suppressed == *said || now < *next {
+                continue;
+            }
+            let more = suppressed - *said;
+            (*said, *next) = (suppressed, now + quota.limit.window);
+            self.counters.detections.add(1);
+            if !emit(Detection::of_quota(&quota.tenant, more, epoch_ns())) {
+                self.counters.queue_full.add(1);
+            }
+        }
     }
 
     /// Cgroups whose paths became known, and whether they are a container's.
@@ -361,32 +262,17 @@ impl Engine {
     }
 }
 
+fn epoch_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// `evt.rawtime`, which every source has.
 pub(super) fn time_field() -> FieldRef {
     // In the scheme: a test asserts it. An unknown field would be absent, and the time 0.
     scheme()
         .resolve(Source::Syscall, "evt.rawtime", None)
         .unwrap_or(FieldRef { id: FieldId(u16::MAX), arg: FieldArg::None })
-}
-
-fn detection(rule: &Rule, state: &RuleState, subject: &impl Subject, time: &FieldRef) -> Detection {
-    let time_ns = match subject.get(time) {
-        Some(Value::AbsTime(ns) | Value::Uint(ns)) => ns,
-        _ => 0,
-    };
-    let rendered = rule.output.render(subject);
-    Detection {
-        time_ns,
-        rule: Arc::clone(&state.name),
-        priority: state.priority,
-        source: state.source,
-        tags: Arc::clone(&state.tags),
-        message: rendered.text,
-        output_fields: rendered.fields,
-        incomplete_fields: rendered.incomplete,
-        uuid: Uuid::new_v4(),
-        tenant: PLATFORM_TENANT,
-    }
 }
 
 #[cfg(test)]

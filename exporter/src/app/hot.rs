@@ -12,11 +12,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{
-    Health,
-    engine::{Active, Engine},
-    places::Places,
-};
+use super::{Health, active::Active, engine::Engine, places::Places};
 use crate::{
     kernel::{Ring, Waker},
     metrics::{EngineCounters, KernelSource},
@@ -181,6 +177,7 @@ fn work(parts: Parts, inbox: &Receiver<Message>, outbox: &Messages<Box<Active>>,
         if now.duration_since(housekeeping) >= HOUSEKEEPING {
             housekeeping = now;
             engine.publish();
+            engine.summarise(now, &mut |detection| queue.try_send(detection).is_ok());
             if let Some(tap) = &mut tap {
                 counters.record_behind.add(tap.flush());
             }

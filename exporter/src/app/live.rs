@@ -19,15 +19,16 @@ use tokio::{
 
 use super::{
     Health,
+    active::{Active, QuotaTally, RuleTally},
     audit::{AuditParts, Auditor},
-    engine::{Active, Engine, Problem, RuleTally},
+    engine::{Engine, Problem},
     hot::{Hot, Parts},
     names,
     outputs::Recording,
     places::Places,
-    plan,
     reload::{self, Loader, Stage, StageError},
     run::RecordOptions,
+    sets::Sets,
     snapshot,
 };
 use crate::{
@@ -43,7 +44,6 @@ use crate::{
     kernel::{Counters, Kernel, KernelError, KernelOptions, Plan, chain},
     metrics::{KernelNumbers, Ledger, Metrics, ReloadResult},
     recording::{Meta, Recorder, Tap},
-    rules::RuleSet,
     sinks::queue::Sender,
 };
 
@@ -69,7 +69,7 @@ pub struct Start {
     pub hostname: String,
     pub record: Option<RecordOptions>,
     pub loader: Loader,
-    pub rules: RuleSet,
+    pub rules: Sets,
     pub queue: Sender,
     /// Absent: no audit events are taken.
     pub intake: Option<Arc<Intake>>,
@@ -120,6 +120,7 @@ pub struct Live {
     /// Absent only while a reload runs.
     control: Option<Control>,
     tallies: Arc<[RuleTally]>,
+    quotas: Arc<[QuotaTally]>,
     problem: Arc<Problem>,
     users: Users,
     /// The names to resolve; whoever resolves them listens.
@@ -149,7 +150,7 @@ impl Live {
         let options = KernelOptions { ring_bytes: Some(config.ring_size), ..KernelOptions::default() };
         let mut kernel = Kernel::load(&options)?;
         let _ = counters.set(kernel.counters());
-        let plan = plan::of(&rules, config.push_down);
+        let plan = rules.plan(config.push_down);
         kernel.apply(&plan)?;
         let ring = kernel.take_ring().ok_or(StartError::Ring)?;
         let places = kernel.take_places().ok_or(StartError::Ring)?;
@@ -200,14 +201,14 @@ impl Live {
             None => (None, None),
         };
 
-        metrics.set_rules_loaded(reload::enabled(&rules));
+        metrics.set_rules_loaded(rules.enabled());
         let names = config.resolve_names.then(|| {
-            let (wanted, listen) = watch::channel(names::mentioned(&rules));
+            let (wanted, listen) = watch::channel(names::mentioned(rules.all()));
             runtime.spawn(names::keep_resolved(listen, names));
             wanted
         });
-        let active = Active::new(rules, &metrics, &config.rate_limit);
-        let tallies = active.tallies();
+        let active = Active::new(rules, Arc::clone(loader.tenants()), &metrics, &config.rate_limit);
+        let (tallies, quotas) = (active.tallies(), active.quotas());
         let auditor = match intake {
             Some(intake) => Some(
                 Auditor::spawn(AuditParts {
@@ -237,12 +238,17 @@ impl Live {
         let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;
         let running = Running { kernel, hot, auditor };
         let control = Control { running, loader, plan, metrics, limit: config.rate_limit };
-        Ok(Live { control: Some(control), tallies, problem, users, names, recording, ended })
+        Ok(Live { control: Some(control), tallies, quotas, problem, users, names, recording, ended })
     }
 
     /// Per rule, what its rate limit held back.
     pub fn tallies(&self) -> Arc<[RuleTally]> {
         Arc::clone(&self.tallies)
+    }
+
+    /// Per tenant, what its quota held back.
+    pub fn quotas(&self) -> Arc<[QuotaTally]> {
+        Arc::clone(&self.quotas)
     }
 
     /// Resolves when the hot thread has ended.
@@ -257,9 +263,10 @@ impl Live {
         let (control, news) = spawn_blocking(move || {
             let Control { running, loader, plan, metrics, limit } = &mut control;
             let mut news = None;
-            let make = |rules: RuleSet| {
-                let names = names::mentioned(&rules);
-                let active = Active::new(rules, metrics, limit);
+            let tenants = Arc::clone(loader.tenants());
+            let make = |rules: Sets| {
+                let names = names::mentioned(rules.all());
+                let active = Active::new(rules, tenants, metrics, limit);
                 news = Some((active.tallies(), names));
                 active
             };

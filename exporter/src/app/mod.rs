@@ -10,6 +10,7 @@
 //! replay ── recording → engine → stdout
 //! ```
 
+mod active;
 mod audit;
 mod doctor;
 mod engine;
@@ -27,6 +28,7 @@ mod plan;
 mod reload;
 mod replay;
 mod run;
+mod sets;
 mod snapshot;
 mod sources;
 mod suppression;

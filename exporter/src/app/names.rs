@@ -36,7 +36,11 @@ const MAX_NAMES: usize = 512;
 pub(super) const FIELDS: [&str; 4] = ["fd.cip.name", "fd.sip.name", "fd.lip.name", "fd.rip.name"];
 
 /// The names that the enabled rules of a set compare addresses with.
-pub fn mentioned(rules: &RuleSet) -> BTreeSet<String> {
+pub fn mentioned<'r>(sets: impl Iterator<Item = &'r RuleSet>) -> BTreeSet<String> {
+    sets.flat_map(mentioned_in).collect()
+}
+
+fn mentioned_in(rules: &RuleSet) -> BTreeSet<String> {
     let scheme = scheme();
     let fields = FIELDS.iter().filter_map(|name| scheme.resolve(Source::Syscall, name, None).ok());
     let fields: Vec<FieldId> = fields.map(|field| field.id).collect();
@@ -199,7 +203,7 @@ mod tests {
                 + &rule("c", "fd.name = other.example and fd.rip.name endswith .example", true);
         let file = SourceFile { name: "r.yaml".into(), text };
         let rules = rules::load(&[file], &LoadOptions::default()).rules.expect("rules");
-        let names: Vec<_> = mentioned(&rules).into_iter().collect();
+        let names: Vec<_> = mentioned(std::iter::once(&rules)).into_iter().collect();
         assert_eq!(names, ["one.example", "three.example", "two.example"]);
     }
 

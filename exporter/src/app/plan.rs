@@ -85,6 +85,22 @@ pub fn union(a: &Plan, b: &Plan) -> Plan {
     plan
 }
 
+/// Makes a plan collect more of the events that it collects already: what these rules look at, too.
+pub fn look_closer(plan: &mut Plan, rules: &RuleSet) {
+    let scheme = scheme();
+    let mut exec_wants = 0;
+    for (event_type, fields) in &rules.requirements().types {
+        let wants = fields.iter().fold(0, |wants, field| wants | scheme.wants(field, *event_type));
+        exec_wants |= fields.iter().fold(0, |wants, field| wants | scheme.exec_wants(field));
+        if plan.wants(*event_type) {
+            plan.set(*event_type, config(plan.get(*event_type).wants | wants));
+        }
+    }
+    for exec in [EventType::Execve, EventType::Execveat] {
+        plan.set(exec, config(plan.get(exec).wants | exec_wants));
+    }
+}
+
 fn config(wants: u32) -> TypeConfig {
     let max_data = if wants & WANT_DATA == 0 { 0 } else { MAX_DATA as u32 };
     TypeConfig { wants, max_data, ..TypeConfig::default() }

@@ -4,13 +4,18 @@
 //! thread changes sets between two events, the kernel stops collecting what only the old set needed. Any
 //! failure leaves the old set running. No event is lost.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use super::{plan, sources::RuleSources};
+use super::{plan, sets::Sets, sources::RuleSources};
 use crate::{
     kernel::{KernelError, Plan},
     metrics::{Metrics, ReloadResult},
-    rules::{self, Diagnostic, LoadOptions, RuleSet, Severity, SourceFile},
+    rules::{self, Diagnostic, LoadOptions, Severity, SourceFile},
+    tenants::Tenants,
 };
 
 /// Most diagnostics logged of one load.
@@ -66,6 +71,7 @@ pub struct Loader {
     sources: RuleSources,
     options: LoadOptions,
     push_down: bool,
+    tenants: Arc<Tenants>,
     /// Of the text last loaded, whether or not it could be used.
     fingerprint: u64,
 }
@@ -73,7 +79,7 @@ pub struct Loader {
 /// What a load gave.
 #[derive(Debug)]
 pub enum Loaded {
-    Rules(Box<RuleSet>),
+    Rules(Box<Sets>),
     /// The text is the same as the last time.
     Same,
     /// Logged already.
@@ -82,12 +88,18 @@ pub enum Loaded {
 
 impl Loader {
     /// `push_down`: whether the kernel is to drop what no rule can match.
-    pub fn new(sources: RuleSources, options: LoadOptions, push_down: bool) -> Loader {
-        Loader { sources, options, push_down, fingerprint: 0 }
+    pub fn new(sources: RuleSources, options: LoadOptions, push_down: bool, tenants: Arc<Tenants>) -> Loader {
+        Loader { sources, options, push_down, tenants, fingerprint: 0 }
     }
 
-    pub fn sources(&self) -> &RuleSources {
-        &self.sources
+    /// Files and folders whose change calls for a reload.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let own = self.tenants.iter().flat_map(|tenant| &tenant.scope.rules_files);
+        self.sources.paths().iter().chain(own).cloned().collect()
+    }
+
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
     }
 
     /// Reads and compiles. Unless `always`, rules that have not changed are not compiled again.
@@ -99,7 +111,13 @@ impl Loader {
                 return Loaded::Broken;
             }
         };
-        let fingerprint = fingerprint(&files);
+        // A tenant's files that cannot be read are its own problem; that they could not is a change, too.
+        let own = self.tenants.iter().map(|tenant| {
+            let paths = tenant.scope.rules_files.clone();
+            if paths.is_empty() { Ok(Vec::new()) } else { RuleSources::Paths(paths).read() }
+        });
+        let own: Vec<_> = own.map(|files| files.unwrap_or_default()).collect();
+        let fingerprint = fingerprint(files.iter().chain(own.iter().flatten()));
         if !always && fingerprint == self.fingerprint {
             return Loaded::Same;
         }
@@ -107,18 +125,19 @@ impl Loader {
         let loaded = rules::load(&files, &self.options);
         log(&loaded.diagnostics);
         match loaded.rules {
-            Some(rules) => Loaded::Rules(Box::new(rules)),
+            Some(rules) => {
+                let (sets, problems) = Sets::load(rules, &files, &self.options, &self.tenants);
+                for (tenant, problem) in problems.iter().take(MAX_LOGGED) {
+                    tracing::error!(%tenant, "what this tenant brings is not used: {problem}");
+                }
+                Loaded::Rules(Box::new(sets))
+            }
             None => Loaded::Broken,
         }
     }
 }
 
-/// How many of a set's rules can fire.
-pub fn enabled(rules: &RuleSet) -> usize {
-    rules.rules().iter().filter(|rule| rule.enabled).count()
-}
-
-fn fingerprint(files: &[SourceFile]) -> u64 {
+fn fingerprint<'f>(files: impl Iterator<Item = &'f SourceFile>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for SourceFile { name, text } in files {
         (name, text).hash(&mut hasher);
@@ -145,7 +164,7 @@ pub fn reload<S: Stage>(
     stage: &mut S,
     current: &mut Plan,
     metrics: &Metrics,
-    make: impl FnOnce(RuleSet) -> S::Rules,
+    make: impl FnOnce(Sets) -> S::Rules,
 ) -> Option<ReloadResult> {
     let result = match loader.load(always) {
         Loaded::Same => return None,
@@ -154,7 +173,7 @@ pub fn reload<S: Stage>(
             ReloadResult::Failure
         }
         Loaded::Rules(rules) => {
-            let (count, plan) = (enabled(&rules), plan::of(&rules, loader.push_down));
+            let (count, plan) = (rules.enabled(), rules.plan(loader.push_down));
             match exchange(stage, current, make(*rules), plan) {
                 Ok(()) => {
                     metrics.set_rules_loaded(count);

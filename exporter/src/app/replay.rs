@@ -10,11 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    engine::{Active, Engine},
-    live::Users,
-    snapshot,
-};
+use super::{active::Active, engine::Engine, live::Users, sets::Sets, snapshot};
 use crate::{
     config::Config,
     detection::{Detection, Formatter, Identity},
@@ -22,6 +18,7 @@ use crate::{
     metrics::{EngineCounters, Ledger, Metrics},
     recording::{Frame, Reader, RecordingError, records},
     rules::RuleSet,
+    tenants::Tenants,
 };
 
 /// What `replay` is asked to do.
@@ -127,7 +124,10 @@ fn feed(
         recording: Arc::default(),
         containers: Arc::default(),
     };
-    let active = Active::new(rules, &Metrics::new(ledger)?, &config.rate_limit);
+    // Whose a container was is not recorded: everything is the platform's.
+    let tenants = Arc::new(Tenants::new(&[], &meta.hostname, config.rate_limit));
+    let metrics = Arc::new(Metrics::new(ledger)?);
+    let active = Active::new(Sets::of(rules), tenants, &metrics, &config.rate_limit);
     let enricher = Enricher::new(EnrichOptions {
         max_processes: config.max_processes,
         max_env_bytes: config.max_env_bytes,

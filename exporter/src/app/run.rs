@@ -18,7 +18,7 @@ use super::{
     Health,
     live::{self, Live, Start, StartError},
     outputs::Outputs,
-    reload::{self, Loaded, Loader},
+    reload::{Loaded, Loader},
     sources::RuleSources,
     suppression::Suppression,
     watch::Watcher,
@@ -30,6 +30,7 @@ use crate::{
     kernel::Counters,
     metrics::{Ledger, Metrics},
     rules::LoadOptions,
+    tenants::Tenants,
     web,
 };
 
@@ -102,11 +103,13 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let RunOptions { config, sources, record } = options;
     // First what fails most often and needs no privilege: the rules.
-    let mut loader = Loader::new(sources, LoadOptions::from(&config), config.push_down);
+    let identity = identity(&config);
+    let tenants = Arc::new(Tenants::new(&config.tenants, &identity.node, config.rate_limit));
+    let mut loader = Loader::new(sources, LoadOptions::from(&config), config.push_down, Arc::clone(&tenants));
     // Watched before they are read: a change in between is noticed.
-    let mut watcher = Watcher::new(config.watch_config_files, loader.sources().paths());
+    let mut watcher = Watcher::new(config.watch_config_files, &loader.paths());
     let Loaded::Rules(rules) = loader.load(true) else { return Err(RunError::Rules) };
-    let count = reload::enabled(&rules);
+    let count = rules.enabled();
     let mut signals = Signals::new().map_err(RunError::system("signals"))?;
 
     let counters: Arc<OnceLock<Counters>> = Arc::default();
@@ -119,11 +122,11 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         containers: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
+    tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));
     let health = Arc::new(Health::default());
     let intake =
         config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));
     let listen = serve(&config, &metrics, &health, intake.clone()).await?;
-    let identity = identity(&config);
     let hostname = identity.hostname.clone();
     let (outputs, queue) =
         Outputs::start(&config, identity, &ledger, &metrics).map_err(RunError::system("stdout"))?;
@@ -146,7 +149,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     health.set_attached(true);
     tracing::info!(rules = count, %listen, "ready");
 
-    let mut suppression = Suppression::new(live.tallies(), config.rate_limit);
+    let mut suppression = Suppression::new(live.tallies(), live.quotas(), config.rate_limit);
     let result = supervise(&mut signals, &mut watcher, &mut live, &outputs, &mut suppression, &config).await;
 
     // Detach first, so that there is an end; then take what is left; then write it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::RuleTally;
+use super::active::{QuotaTally, RuleTally};
 use crate::config::RateLimit;
 
 #[derive(Debug)]
@@ -11,12 +11,15 @@ pub struct Suppression {
     /// What was said already, per rule.
     said: Vec<u64>,
     limit: RateLimit,
+    quotas: Arc<[QuotaTally]>,
+    /// The same per tenant.
+    said_of: Vec<u64>,
 }
 
 impl Suppression {
-    pub fn new(tallies: Arc<[RuleTally]>, limit: RateLimit) -> Suppression {
-        let said = vec![0; tallies.len()];
-        Suppression { tallies, said, limit }
+    pub fn new(tallies: Arc<[RuleTally]>, quotas: Arc<[QuotaTally]>, limit: RateLimit) -> Suppression {
+        let (said, said_of) = (vec![0; tallies.len()], vec![0; quotas.len()]);
+        Suppression { tallies, said, limit, quotas, said_of }
     }
 
     /// Rules and the number of their detections held back since the last call.
@@ -38,12 +41,21 @@ impl Suppression {
             let window = window.as_secs();
             tracing::warn!(%rule, suppressed, rate, burst, window, "detections held back by the rate limit");
         }
+        for (quota, said) in self.quotas.iter().zip(&mut self.said_of) {
+            let now = quota.suppressed();
+            if now > *said {
+                let (tenant, suppressed, rate) = (&quota.tenant, now - *said, quota.limit.rate);
+                tracing::warn!(%tenant, suppressed, rate, "detections held back by the tenant's quota");
+                *said = now;
+            }
+        }
     }
 
     /// Goes on with other rules.
     pub fn replace(&mut self, tallies: Arc<[RuleTally]>) {
         self.log();
-        *self = Suppression::new(tallies, self.limit);
+        self.said = vec![0; tallies.len()];
+        self.tallies = tallies;
     }
 }
 
@@ -58,7 +70,8 @@ mod tests {
             .map(|rule| RuleTally { rule: rule.into(), suppressed: Tally::default() })
             .into_iter()
             .collect();
-        let mut suppression = Suppression::new(Arc::clone(&tallies), Config::default().rate_limit);
+        let mut suppression =
+            Suppression::new(Arc::clone(&tallies), Arc::new([]), Config::default().rate_limit);
         assert_eq!(suppression.take(), []);
         tallies[1].suppressed.add(3);
         assert_eq!(suppression.take(), [("b".into(), 3)]);

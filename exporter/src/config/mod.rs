@@ -6,6 +6,7 @@
 
 mod error;
 mod raw;
+mod tenants;
 mod walk;
 mod web;
 
@@ -26,11 +27,14 @@ use crate::{
     containers,
     kernel::{MAX_RING_BYTES, MIN_RING_BYTES},
     rules::{LoadOptions, Priority, RuleMatching, Selection},
+    tenants::Tenant,
 };
 
 /// Where the configuration is looked for when `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/yagura/yagura.yaml";
 
+/// How often what a limit held back is said.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 /// Longest time that events may wait for what is known of their container.
 const MAX_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -74,6 +78,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Whom to ask for containers.
     pub containers: containers::Options,
+    /// Who owns what, beside the platform.
+    pub tenants: Vec<Tenant>,
 }
 
 /// How a detection is printed.
@@ -142,10 +148,11 @@ impl Default for Config {
             push_down: true,
             max_processes: 65_536,
             max_env_bytes: MAX_ENVP,
-            rate_limit: RateLimit { rate: 100.0, burst: 1000, window: Duration::from_secs(60) },
+            rate_limit: RateLimit { rate: 100.0, burst: 1000, window: DEFAULT_WINDOW },
             queue_size: 1024,
             drain_timeout: Duration::from_secs(5),
             containers: containers::Options::default(),
+            tenants: Vec::new(),
         }
     }
 }
@@ -217,6 +224,7 @@ impl Config {
             window,
             queue_size,
             drain_timeout,
+            tenants,
             containers_root,
             containers_wait,
             engines,
@@ -298,6 +306,7 @@ impl Config {
             queue_size: errors.ranged(queue_size, 16..=1_000_000, default.queue_size),
             drain_timeout: errors
                 .parsed(drain_timeout, default.drain_timeout, |&timeout| within(timeout, 1, 3600)),
+            tenants,
             containers: containers(containers_root, containers_wait, engines, errors),
         }
     }

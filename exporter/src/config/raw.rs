@@ -5,10 +5,14 @@ use std::time::Duration;
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker};
 
 use super::{
+    DEFAULT_WINDOW, tenants,
     walk::{Errors, Map, Spanned},
     web::{RawAudit, RawWeb},
 };
-use crate::rules::{Selection, Selector};
+use crate::{
+    rules::{Selection, Selector},
+    tenants::Tenant,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
@@ -42,6 +46,7 @@ pub(super) struct RawConfig {
     pub window: Option<Spanned<Duration>>,
     pub queue_size: Option<Spanned<u64>>,
     pub drain_timeout: Option<Spanned<Duration>>,
+    pub tenants: Vec<Tenant>,
     pub containers_root: Option<Spanned<String>>,
     pub containers_wait: Option<Spanned<Duration>>,
     pub engines: [RawEngine; 4],
@@ -75,10 +80,7 @@ impl RawConfig {
         let mut raw = RawConfig::default();
         let Some(mut root) = Map::root(&document, env, errors) else { return raw };
         raw.rules_files = root.strings("rules_files", errors);
-        for (at, mut entry) in root.maps("rules", errors) {
-            raw.rules.extend(selection(at, &mut entry, errors));
-            entry.finish(errors);
-        }
+        raw.rules = selections(&mut root, errors);
         raw.rule_matching = root.string("rule_matching", errors);
         raw.priority = root.string("priority", errors);
         raw.watch_config_files = root.bool("watch_config_files", errors);
@@ -127,9 +129,21 @@ impl RawConfig {
             }
             engines.finish(errors);
         }
+        let window = raw.window.as_ref().map_or(DEFAULT_WINDOW, |window| window.value);
+        raw.tenants = tenants::read(&mut root, errors, window);
         root.finish(errors);
         raw
     }
+}
+
+/// A list `rules` of what is enabled and disabled.
+pub(super) fn selections(map: &mut Map<'_>, errors: &mut Errors) -> Vec<Selection> {
+    let mut selections = Vec::new();
+    for (at, mut entry) in map.maps("rules", errors) {
+        selections.extend(selection(at, &mut entry, errors));
+        entry.finish(errors);
+    }
+    selections
 }
 
 /// One entry of `rules`.

@@ -111,6 +111,7 @@ container_engines:
         rate_limit: RateLimit { rate: 0.5, burst: 3, window: Duration::from_secs(90) },
         queue_size: 64,
         drain_timeout: Duration::from_secs(120),
+        tenants: Vec::new(),
         containers: containers::Options {
             root: "/host".into(),
             patience: Duration::from_millis(250),
@@ -180,6 +181,39 @@ fn errors_say_where_and_what() {
         ("container_engines: {wait: 6s}", "1:27: 6s is more than 5s"),
         ("container_engines: {root: host}", "1:27: 'host' is not an absolute path"),
         ("container_engines: {lxc: {}}", "1:21: unknown key 'lxc'"),
+        ("tenants: [{match: {namespaces: [a]}}]", "1:11: a tenant must have a name"),
+        (
+            "tenants: [{name: Shop, match: {namespaces: [a]}}]",
+            "1:18: 'Shop' is no name of a tenant: lower-case letters, digits and '-', at most 63",
+        ),
+        (
+            "tenants: [{name: platform, match: {namespaces: [a]}}]",
+            "1:18: 'platform' owns what no tenant does; it needs no entry",
+        ),
+        (
+            "tenants: [{name: a, match: {images: [a]}}, {name: a, match: {images: [b]}}]",
+            "1:51: another tenant is called 'a'",
+        ),
+        (
+            "tenants: [{name: a}]",
+            "1:11: a tenant must match something: namespaces, labels, annotations, images or nodes",
+        ),
+        (
+            "tenants: [{name: a, match: {labels: [=x]}}]",
+            "1:11: a tenant must match something: namespaces, labels, annotations, images or nodes\nyagura.yaml:1:38: '=x' is not NAME=PATTERN or NAME",
+        ),
+        (
+            "tenants: [{name: a, match: {nodes: [a]}, priorities: [{rule: x}]}]",
+            "1:55: an entry of priorities must have a rule and a priority",
+        ),
+        (
+            "tenants: [{name: a, match: {nodes: [a]}, exceptions: [{rule: x}]}]",
+            "1:55: an entry of exceptions must have a rule and a condition",
+        ),
+        (
+            "tenants: [{name: a, match: {nodes: [a]}, quota: {detections_per_second: -1}}]",
+            "1:73: -1 is not between 0 and 1000000",
+        ),
         ("log_level: loud", "1:12: unknown log level 'loud', expected error, warning, info, debug or trace"),
         ("node: ${NOPE}", "1:7: environment variable 'NOPE' is not set"),
         ("node: ${NOPE", "1:7: '${' without '}'"),
@@ -266,6 +300,7 @@ fn the_page_lists_every_key_with_its_default() {
         window,
         queue_size,
         drain_timeout,
+        tenants: _,
         containers_root,
         containers_wait,
         engines,

@@ -9,7 +9,7 @@ mod ledger;
 mod process;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -17,14 +17,16 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
+use crate::detection::PLATFORM_TENANT;
+
 pub use counters::{
     AuditCounters, ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters,
     RootCounters, SinkCounters, TableCounters, Tally,
 };
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 
-/// Most rules with a series of their own; the detections of rules beyond are counted under [`OTHER`].
-const MAX_RULE_SERIES: usize = 2000;
+/// Most series of a tenant's detections, if nothing else is said.
+const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;
 /// The label value that stands for everything beyond a series budget.
 pub const OTHER: &str = "~other";
 
@@ -87,13 +89,38 @@ impl AuditRequest {
     }
 }
 
+/// The labels of a rule's detections.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    pub tenant: &'a str,
+    /// Empty: of what is in no namespace.
+    pub namespace: &'a str,
+    pub rule: &'a str,
+    pub priority: &'a str,
+    pub source: &'a str,
+}
+
+#[derive(Debug)]
+struct TenantSeries {
+    /// Namespace, rule, priority, source.
+    known: HashSet<[String; 4]>,
+    bound: usize,
+}
+
+impl TenantSeries {
+    fn new(bound: usize) -> TenantSeries {
+        TenantSeries { known: HashSet::new(), bound }
+    }
+}
+
 /// The registry and the metrics that are written directly.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     detections: IntCounterVec,
-    /// The label values of `detections` so far.
-    rule_series: Mutex<HashSet<[String; 4]>>,
+    /// The label values of `detections` so far, by tenant.
+    series: Mutex<HashMap<String, TenantSeries>>,
+    quotas: IntCounterVec,
     rules_loaded: IntGauge,
     reloads: IntCounterVec,
     /// From the event to the end of the write.
@@ -150,6 +177,15 @@ impl Metrics {
         )?;
         build.set(1);
         registry.register(Box::new(detections.clone()))?;
+        let quotas = IntCounterVec::new(
+            Opts::new(
+                "yagura_tenant_quota_suppressed_total",
+                "Detections held back by their tenant's quota; part of yagura_suppressed_total.",
+            ),
+            &["tenant"],
+        )?;
+        quotas.with_label_values(&[PLATFORM_TENANT]);
+        registry.register(Box::new(quotas.clone()))?;
         registry.register(Box::new(rules_loaded.clone()))?;
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(latency.clone()))?;
@@ -162,7 +198,8 @@ impl Metrics {
         Ok(Metrics {
             registry,
             detections,
-            rule_series: Mutex::default(),
+            series: Mutex::default(),
+            quotas,
             rules_loaded,
             reloads,
             latency,
@@ -173,17 +210,35 @@ impl Metrics {
     }
 
     /// The counter of a rule's detections, exported from now on. Series of rules that are gone stay, so that
-    /// sums never go back; the number of series is bounded.
-    pub fn detections_of(&self, tenant: &str, rule: &str, priority: &str, source: &str) -> IntCounter {
-        let mut series = self.rule_series.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = [tenant, rule, priority, source].map(str::to_owned);
-        let rule = if series.contains(&key) || series.len() < MAX_RULE_SERIES {
-            series.insert(key);
-            rule
-        } else {
-            OTHER
+    /// sums never go back. A tenant's series are bounded; beyond, first the namespace and then the rule is [`OTHER`].
+    pub fn detections_of(&self, series: Series<'_>) -> IntCounter {
+        let Series { tenant, namespace, rule, priority, source } = series;
+        let mut tenants = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let TenantSeries { known, bound } =
+            tenants.entry(tenant.to_owned()).or_insert_with(|| TenantSeries::new(MAX_SERIES));
+        let mut fits = |namespace: &str, rule: &str| {
+            let key = [namespace, rule, priority, source].map(str::to_owned);
+            known.contains(&key) || known.len() < *bound && known.insert(key)
         };
-        self.detections.with_label_values(&[tenant, "", rule, priority, source])
+        let (namespace, rule) = if fits(namespace, rule) {
+            (namespace, rule)
+        } else if fits(OTHER, rule) {
+            (OTHER, rule)
+        } else {
+            (OTHER, OTHER)
+        };
+        self.detections.with_label_values(&[tenant, namespace, rule, priority, source])
+    }
+
+    /// Bounds the series of a tenant's detections, before the first of them.
+    pub fn bound_series(&self, tenant: &str, bound: usize) {
+        let mut tenants = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.entry(tenant.to_owned()).or_insert_with(|| TenantSeries::new(bound));
+    }
+
+    /// The counter of what a tenant's quota held back.
+    pub fn quota_of(&self, tenant: &str) -> IntCounter {
+        self.quotas.with_label_values(&[tenant])
     }
 
     pub fn audit_request(&self, result: AuditRequest) {

@@ -41,7 +41,7 @@ fn ledger() -> Ledger {
 
 fn metrics() -> Metrics {
     let metrics = Metrics::new(ledger()).unwrap();
-    metrics.detections_of("platform", "A rule", "Warning", "syscall");
+    metrics.detections_of(series("A rule", "Warning"));
     metrics
 }
 
@@ -117,18 +117,22 @@ fn every_loss_and_rule_is_exported_at_zero() {
     assert!(sample(&text, "process_resident_memory_bytes").unwrap() > 0.0);
 }
 
+fn series<'a>(rule: &'a str, priority: &'a str) -> Series<'a> {
+    Series { tenant: "platform", namespace: "", rule, priority, source: "syscall" }
+}
+
 #[test]
 fn the_series_of_rules_are_bounded() {
     let metrics = metrics();
-    for i in 0..MAX_RULE_SERIES + 10 {
-        metrics.detections_of("platform", &format!("rule {i}"), "Notice", "syscall").inc();
+    for i in 0..MAX_SERIES + 10 {
+        metrics.detections_of(series(&format!("rule {i}"), "Notice")).inc();
     }
-    metrics.detections_of("platform", "rule 3", "Notice", "syscall").inc();
+    metrics.detections_of(series("rule 3", "Notice")).inc();
     let text = metrics.text().unwrap();
     let lines: Vec<_> = text.lines().filter(|l| l.starts_with("yagura_detections_total{")).collect();
-    assert_eq!(lines.len(), MAX_RULE_SERIES + 1);
+    assert_eq!(lines.len(), MAX_SERIES + 1);
     let sum: f64 = lines.iter().map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
-    assert_eq!(sum, (MAX_RULE_SERIES + 11) as f64);
+    assert_eq!(sum, (MAX_SERIES + 11) as f64);
     assert!(lines.iter().any(|l| l.contains("rule=\"~other\"") && l.ends_with(" 11")), "{lines:?}");
 }
 

@@ -177,11 +177,22 @@ impl RuleSet {
     /// Calls `on_match` with each enabled rule that matches the event, in order; with
     /// `rule_matching: first` with the first one only.
     pub fn evaluate<S: Subject>(&self, subject: &S, scratch: &mut Scratch, mut on_match: impl FnMut(&Rule)) {
+        self.evaluate_until(subject, scratch, |rule| {
+            on_match(rule);
+            true
+        });
+    }
+
+    /// The same for whom not every rule speaks: one for which `speaks` returns false counts as if it had not matched.
+    pub fn evaluate_until<S: Subject>(
+        &self,
+        subject: &S,
+        scratch: &mut Scratch,
+        mut speaks: impl FnMut(&Rule) -> bool,
+    ) {
         self.program.evaluate(subject, scratch, |index| {
-            if let Some(rule) = self.rules.get(index as usize) {
-                on_match(rule);
-            }
-            self.matching == RuleMatching::All
+            let spoke = self.rules.get(index as usize).is_some_and(&mut speaks);
+            !spoke || self.matching == RuleMatching::All
         });
     }
 }

@@ -39,14 +39,20 @@ pub enum Selector {
     Tag(String),
 }
 
+impl Selector {
+    /// Whether it is about a rule with this name and these tags.
+    pub fn fits(&self, name: &str, tags: &[String]) -> bool {
+        match self {
+            Selector::Rule(pattern) => Glob::new(pattern.as_bytes(), false).matches(name.as_bytes()),
+            Selector::Tag(tag) => tags.contains(tag),
+        }
+    }
+}
+
 impl LoadOptions {
     /// Whether a rule with this name and these tags is enabled, given what its file says.
     pub(super) fn enabled(&self, name: &str, tags: &[String], priority: Priority, in_file: bool) -> bool {
-        let fits = |selector: &Selector| match selector {
-            Selector::Rule(pattern) => Glob::new(pattern.as_bytes(), false).matches(name.as_bytes()),
-            Selector::Tag(tag) => tags.contains(tag),
-        };
-        let last = self.selection.iter().rev().find(|selection| fits(&selection.by));
+        let last = self.selection.iter().rev().find(|selection| selection.by.fits(name, tags));
         last.map_or(in_file, |selection| selection.enable) && priority <= self.priority
     }
 }

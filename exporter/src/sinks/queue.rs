@@ -86,7 +86,8 @@ mod tests {
             output_fields: Vec::new(),
             incomplete_fields: Vec::new(),
             uuid: uuid::Uuid::nil(),
-            tenant: "platform",
+            tenant: "platform".into(),
+            namespace: None,
         }
     }
 

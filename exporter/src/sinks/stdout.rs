@@ -168,7 +168,8 @@ mod tests {
             output_fields: Vec::new(),
             incomplete_fields: Vec::new(),
             uuid: uuid::Uuid::nil(),
-            tenant: "platform",
+            tenant: "platform".into(),
+            namespace: None,
         };
         sender.try_send(detection).unwrap();
     }

@@ -2,14 +2,15 @@ use exporter_common::{event_type::EventType, record::SectionKind};
 
 use super::*;
 use crate::{
+    app::sets::Sets,
     config::Config,
     enrich::{
         EnrichOptions,
         container::{Container, Image},
     },
     event::builder::RecordBuilder,
-    metrics::Ledger,
-    rules::{self, LoadOptions, RuleMatching, SourceFile},
+    metrics::{Ledger, Metrics},
+    rules::{self, LoadOptions, Priority, RuleMatching, SourceFile},
 };
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,13 +32,14 @@ const RULES: &str = "
 struct Fixture {
     engine: Engine,
     counters: Arc<EngineCounters>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
-fn active(text: &str, matching: RuleMatching, metrics: &Metrics, limit: &RateLimit) -> Active {
+fn active(text: &str, matching: RuleMatching, metrics: &Arc<Metrics>, limit: &RateLimit) -> Active {
     let file = SourceFile { name: "r.yaml".into(), text: text.into() };
     let load = rules::load(&[file], &LoadOptions { rule_matching: matching, ..LoadOptions::default() });
-    Active::new(load.rules.expect("rules"), metrics, limit)
+    let tenants = Arc::new(Tenants::new(&[], "", *limit));
+    Active::new(Sets::of(load.rules.expect("rules")), tenants, metrics, limit)
 }
 
 fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
@@ -50,7 +52,7 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
         recording: Arc::default(),
         containers: Arc::default(),
     };
-    let metrics = Metrics::new(ledger).unwrap();
+    let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let active = active(RULES, matching, &metrics, &limit);
     let boot = 1_700_000_000_000_000_000;
     let options = EnrichOptions { boot_time_ns: boot, ..EnrichOptions::default() };

@@ -85,7 +85,8 @@ fn a_reload_takes_good_rules_and_keeps_the_old_ones_otherwise() {
     let good = rule("r", "evt.type = open");
     fs::write(&file, &good).unwrap();
     let sources = RuleSources::Paths(vec![dir.path().to_owned()]);
-    let mut loader = Loader::new(sources, LoadOptions::default(), true);
+    let tenants = Arc::new(Tenants::new(&[], "", crate::config::Config::default().rate_limit));
+    let mut loader = Loader::new(sources, LoadOptions::default(), true, tenants);
     assert!(matches!(loader.load(false), Loaded::Rules(_)));
 
     let metrics = metrics();
