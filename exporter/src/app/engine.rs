@@ -12,7 +12,7 @@ use std::{
 use prometheus::IntCounter;
 use uuid::Uuid;
 
-use super::{held::Held, limit::Bucket};
+use super::{held::Held, limit::Bucket, ties::Ties};
 use crate::{
     config::RateLimit,
     decode::decode,
@@ -169,6 +169,7 @@ pub struct Engine {
     held: Held,
     /// `evt.rawtime`.
     time: FieldRef,
+    ties: Option<Ties>,
     problem: Arc<Problem>,
     /// What the dates of events are based on.
     boot_time_ns: u64,
@@ -206,9 +207,15 @@ impl Engine {
             held: Held::new(patience, Arc::clone(&counters.held)),
             counters,
             time,
+            ties: None,
             problem: Arc::default(),
             boot_time_ns,
         }
+    }
+
+    /// Ties detections to what is known of their pod from now on.
+    pub fn tie(&mut self, ties: Ties) {
+        self.ties = Some(ties);
     }
 
     pub fn problem(&self) -> Arc<Problem> {
@@ -287,7 +294,7 @@ impl Engine {
     }
 
     fn decide(&mut self, event: &Event<'_>, emit: &mut impl FnMut(Detection) -> bool) {
-        let Engine { enricher, scratch, active, limit, counters, time, .. } = self;
+        let Engine { enricher, scratch, active, limit, counters, time, ties, .. } = self;
         let view = enricher.observe(event);
         let matching = Matching {
             scratch,
@@ -298,7 +305,12 @@ impl Engine {
             suppressed: &counters.suppressed,
             queue_full: &counters.queue_full,
         };
-        let matched = active.apply(&view, matching, emit);
+        let matched = active.apply(&view, matching, &mut |mut detection| {
+            if let Some(ties) = ties {
+                ties.tie(&view, &mut detection);
+            }
+            emit(detection)
+        });
         enricher.settle(event);
         // Last, so that an event has an outcome or is found to have none.
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
@@ -386,6 +398,7 @@ fn detection(rule: &Rule, state: &RuleState, subject: &impl Subject, time: &Fiel
         incomplete_fields: rendered.incomplete,
         uuid: Uuid::new_v4(),
         tenant: PLATFORM_TENANT,
+        correlation: None,
     }
 }
 

@@ -29,9 +29,10 @@ use super::{
     reload::{self, Loader, Stage, StageError},
     run::RecordOptions,
     snapshot,
+    ties::Ties,
 };
 use crate::{
-    audit::Intake,
+    audit::{Intake, Sessions},
     config::{Config, RateLimit},
     containers,
     enrich::{
@@ -208,10 +209,12 @@ impl Live {
         });
         let active = Active::new(rules, &metrics, &config.rate_limit);
         let tallies = active.tallies();
-        let auditor = match intake {
-            Some(intake) => Some(
+        let sessions = intake.is_some().then(|| Arc::new(Sessions::new(Arc::clone(&ledger.audit))));
+        let auditor = match (intake, &sessions) {
+            (Some(intake), Some(sessions)) => Some(
                 Auditor::spawn(AuditParts {
                     intake,
+                    sessions: Arc::clone(sessions),
                     active: active.twin(),
                     limit: config.rate_limit,
                     queue: queue.clone(),
@@ -221,9 +224,9 @@ impl Live {
                 })
                 .map_err(StartError::Thread)?,
             ),
-            None => None,
+            _ => None,
         };
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             enricher,
             boot_time_ns,
             active,
@@ -231,6 +234,9 @@ impl Live {
             config.containers.patience,
             Arc::clone(&ledger.engine),
         );
+        if let Some(ties) = sessions.and_then(Ties::new) {
+            engine.tie(ties);
+        }
         let problem = engine.problem();
         let places = Places::start(places).map_err(StartError::Thread)?;
         let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health, places };

@@ -10,6 +10,7 @@
 //! replay ── recording → engine → stdout
 //! ```
 
+mod api_server;
 mod audit;
 mod doctor;
 mod engine;
@@ -30,8 +31,10 @@ mod run;
 mod snapshot;
 mod sources;
 mod suppression;
+mod ties;
 mod watch;
 
+pub use api_server::ApiServerSetup;
 pub use doctor::{Doctor, examine};
 pub use filters::{RuleFilter, TypeFilter, explain as explain_rule};
 pub use health::Health;

@@ -87,6 +87,7 @@ mod tests {
             incomplete_fields: Vec::new(),
             uuid: uuid::Uuid::nil(),
             tenant: "platform",
+            correlation: None,
         }
     }
 

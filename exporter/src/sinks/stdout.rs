@@ -169,6 +169,7 @@ mod tests {
             incomplete_fields: Vec::new(),
             uuid: uuid::Uuid::nil(),
             tenant: "platform",
+            correlation: None,
         };
         sender.try_send(detection).unwrap();
     }
