@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help run build test check bpf bench docs clean rust
+.PHONY: help run build test test-kernels check bpf bench docs clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +17,9 @@ build: rust ## the release binary, target/release/yagura
 test: rust ## the committed kernel object is what its source builds; then every test, live kernel included (root)
 	exporter-ebpf/build.sh --check
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+test-kernels: rust ## live tests on Debian's kernels 6.1 and 6.12, emulated (root); KERNEL=6.1 for one
+	tools/test-kernels.sh $(KERNEL)
 
 check: rust ## formatting, lints with warnings denied, licences and sources of dependencies
 	tools/toolchain.sh lint

@@ -4,6 +4,8 @@
 #   tools/toolchain.sh rust     a Rust toolchain of at least the workspace's rust-version, and a C linker
 #   tools/toolchain.sh lint     rustfmt and clippy of that toolchain
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
+#   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
+#   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
 set -eu
@@ -45,8 +47,14 @@ deny)
         cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --debug \
             --root "$root/target/tools" --target-dir "$root/target/tools/build"
     ;;
+containers)
+    packages containerd runc busybox-static
+    ;;
+kernels)
+    packages qemu-system-x86 cpio busybox-static binutils xz-utils
+    ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|kernels" >&2
     exit 2
     ;;
 esac

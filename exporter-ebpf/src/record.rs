@@ -76,7 +76,9 @@ pub fn put_user(s: *mut Scratch, kind: u32, from: u64, len: u64, max: u64) {
         keep = max;
         flags = u32::from(SECTION_TRUNCATED);
     }
-    let keep = at_most::<0x2000>(keep);
+    // The mask is for Linux 6.1, whose verifier goes on from a comparison that cannot be (a length that is negative and
+    // small at once) with bounds that contradict each other.
+    let keep = mask::<0x3fff>(at_most::<0x2000>(keep));
     if copy_user(data(s), keep, from) {
         finish(s, kind, flags, keep);
     } else {

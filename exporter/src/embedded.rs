@@ -22,4 +22,6 @@ pub fn files() -> Vec<SourceFile> {
 }
 
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 //! - [`rows`]: a test of rules as data: what an actor does, and the rules that fire;
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
 //! - [`cgroups`]: control groups whose paths look like a container's;
+//! - [`containerd`]: a real containerd and pods as a kubelet makes them;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
@@ -14,6 +15,7 @@
 
 pub mod case;
 pub mod cgroups;
+pub mod containerd;
 pub mod daemon;
 pub mod http;
 pub mod live;

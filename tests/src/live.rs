@@ -16,12 +16,9 @@ use exporter_common::{
     wants::{TypeConfig, WANT_EVENT},
 };
 use yagura::{
+    containers,
     decode::decode,
-    enrich::{
-        EnrichOptions, Enricher,
-        seed::{boot_time_ns, namespace},
-        users::UserFiles,
-    },
+    enrich::{EnrichOptions, Enricher, seed::boot_time_ns, users::UserFiles},
     fields::{FieldRef, Source, Subject, scheme},
     kernel::{Kernel, KernelOptions, Plan, Ring},
     rules::{RuleSet, Scratch as RuleScratch},
@@ -94,8 +91,9 @@ impl Live {
             UserFiles::new(Path::new("/etc")).changed().expect("/etc is readable").unwrap_or_default();
         let mut enricher = Enricher::new(EnrichOptions {
             boot_time_ns: boot_time_ns(),
-            host_mnt_ns: namespace(Path::new("/proc/1/ns/mnt")),
             users: Arc::new(ArcSwap::from_pointee(users)),
+            // Nobody knows any container: a cgroup that only looks like one is the host's.
+            container_questions: Some(containers::questions().0),
             ..EnrichOptions::default()
         });
         kernel.apply(&Plan::default()).expect("the process hooks attach");

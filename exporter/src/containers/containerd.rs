@@ -1,13 +1,15 @@
-//! containerd's own interface, for containers that no kubelet made (`ctr`, nerdctl, Docker): image and labels.
+//! containerd's own interface: image and labels of containers that no kubelet made (`ctr`, nerdctl), and of sandboxes.
 
 use std::{collections::HashMap, path::Path};
 
 use prost::Message;
 
-use super::{Answer, Known, Query, ResolveError, Resolver, bounds, grpc::Channel};
-use crate::enrich::container::{Container, Image, Runtime};
+use super::{Answer, Known, Query, ResolveError, Resolver, bounds, grpc::Channel, socket::TIMEOUT};
+use crate::enrich::container::{Container, Image, Pod, Runtime};
 
 const GET: &str = "/containerd.services.containers.v1.Containers/Get";
+/// The label with which containerd's CRI tells sandboxes from containers.
+const KIND: &str = "io.cri-containerd.kind";
 
 #[derive(Clone, PartialEq, Message)]
 struct GetContainerRequest {
@@ -46,7 +48,7 @@ pub(super) struct Containerd {
 
 impl Containerd {
     pub fn new(path: &Path) -> Containerd {
-        Containerd { channel: Channel::new(path) }
+        Containerd { channel: Channel::new(path, TIMEOUT) }
     }
 
     async fn look(&self, query: Query<'_>) -> Result<Option<Known>, ResolveError> {
@@ -62,6 +64,9 @@ impl Containerd {
 fn container(record: &ContainerRecord) -> Container {
     let mut labels: Vec<_> = record.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
     labels.sort_unstable();
+    let labels = bounds::labels(labels);
+    // A sandbox carries its pod's labels before CRI shows them.
+    let is_sandbox = record.labels.get(KIND).is_some_and(|kind| kind == "sandbox");
     let created_ns = record.created_at.as_ref().and_then(|time| {
         let seconds = u64::try_from(time.seconds).ok()?.checked_mul(1_000_000_000)?;
         seconds.checked_add(u64::try_from(time.nanos).ok()?)
@@ -70,7 +75,8 @@ fn container(record: &ContainerRecord) -> Container {
         name: record.labels.get("nerdctl/name").and_then(|name| bounds::text(name)),
         image: Image { reference: bounds::text(&record.image), ..Image::default() },
         created_ns,
-        labels: Some(bounds::labels(labels)),
+        pod: is_sandbox.then(|| Pod { labels: Some(labels.clone()), ..Pod::default() }),
+        labels: Some(labels),
         ..Container::default()
     }
 }
@@ -81,9 +87,10 @@ impl Resolver for Containerd {
     }
 
     fn may_know(&self, known: &Known) -> bool {
-        // A pod's are CRI's, Docker's are Docker's, which know more.
+        // Of a pod's containers CRI knows more, but not of its sandbox what it runs.
         known.container.runtime == Some(Runtime::Containerd)
-            && known.namespace.as_deref().is_some_and(|name| name != "k8s.io")
+            && known.namespace.is_some()
+            && known.container.image.reference.is_none()
     }
 
     fn resolve<'a>(&'a self, query: Query<'a>) -> Answer<'a> {
@@ -105,6 +112,12 @@ mod tests {
         let found = container(&record);
         assert_eq!((found.name.as_deref(), found.image.tag()), (Some("web"), Some("1")));
         assert_eq!(found.created_ns, Some(2_000_000_005));
+        assert_eq!(found.pod, None);
+        let mut sandbox = record.clone();
+        sandbox.labels.insert(KIND.into(), "sandbox".into());
+        assert!(
+            container(&sandbox).pod.is_some_and(|pod| pod.labels.is_some_and(|labels| labels.len() == 2))
+        );
         let hostile = Timestamp { seconds: i64::MAX, nanos: -1 };
         assert_eq!(container(&ContainerRecord { created_at: Some(hostile), ..record }).created_ns, None);
     }

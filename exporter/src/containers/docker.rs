@@ -10,7 +10,11 @@ use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 
-use super::{Answer, Known, Query, ResolveError, Resolver, bounds, socket::Socket, state::nanoseconds};
+use super::{
+    Answer, Known, Query, ResolveError, Resolver, bounds,
+    socket::{Socket, TIMEOUT},
+    state::nanoseconds,
+};
 use crate::enrich::container::{Container, HostNamespaces, Image, Mount, Runtime};
 
 /// Longest answer that is read.
@@ -93,7 +97,7 @@ pub(super) struct Docker {
 impl Docker {
     /// `runtime` is whose socket it is.
     pub fn new(path: &Path, runtime: Runtime) -> Docker {
-        Docker { path: path.to_owned(), runtime, socket: Socket::new(path) }
+        Docker { path: path.to_owned(), runtime, socket: Socket::new(path, TIMEOUT) }
     }
 
     async fn look(&self, query: Query<'_>) -> Result<Option<Known>, ResolveError> {

@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -24,14 +25,15 @@ const NOT_FOUND: &str = "5";
 
 /// A connection that is made when it is needed and again when it broke.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub struct Channel {
     socket: Socket,
     sender: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
 impl Channel {
-    pub fn new(path: &Path) -> Channel {
-        Channel { socket: Socket::new(path), sender: Mutex::default() }
+    /// `timeout`: an answer that takes longer is none.
+    pub fn new(path: &Path, timeout: Duration) -> Channel {
+        Channel { socket: Socket::new(path, timeout), sender: Mutex::default() }
     }
 
     /// Calls a method (`/package.Service/Method`). `None`: what was asked for does not exist.

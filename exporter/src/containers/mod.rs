@@ -13,7 +13,7 @@ mod containerd;
 mod cri;
 mod docker;
 mod files;
-mod grpc;
+pub mod grpc;
 mod oci;
 mod service;
 mod socket;

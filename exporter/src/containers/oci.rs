@@ -93,6 +93,8 @@ pub(super) fn container(config: &[u8]) -> Result<Container, serde_json::Error> {
         sandbox_id: sandbox.clone(),
         ..Pod::default()
     };
+    let types = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+    let is_sandbox = types.iter().any(|key| notes.get(*key).is_some_and(|kind| kind == "sandbox"));
     let crio = notes.keys().any(|key| key.starts_with("io.kubernetes.cri-o."));
     let runtime = if crio {
         Some(Runtime::CriO)
@@ -104,7 +106,9 @@ pub(super) fn container(config: &[u8]) -> Result<Container, serde_json::Error> {
         None
     };
     Ok(Container {
-        name: note(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]),
+        // A sandbox has no name but its pod's.
+        name: note(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"])
+            .or_else(|| pod.name.clone().filter(|_| is_sandbox)),
         runtime,
         image: Image {
             reference: note(&[

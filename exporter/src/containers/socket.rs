@@ -16,8 +16,8 @@ use tokio::{
 
 use super::ResolveError;
 
-/// An answer that takes longer is none.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// An answer that takes longer than this is none, where nothing else is said.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 /// The first rest after a failure; each further one doubles it.
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -25,6 +25,7 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Socket {
     path: PathBuf,
+    timeout: Duration,
     rest: Mutex<Rest>,
 }
 
@@ -35,8 +36,9 @@ struct Rest {
 }
 
 impl Socket {
-    pub fn new(path: &Path) -> Socket {
-        Socket { path: path.to_owned(), rest: Mutex::default() }
+    /// `timeout`: an answer that takes longer is none.
+    pub fn new(path: &Path, timeout: Duration) -> Socket {
+        Socket { path: path.to_owned(), timeout, rest: Mutex::default() }
     }
 
     pub async fn connect(&self) -> Result<UnixStream, ResolveError> {
@@ -54,7 +56,7 @@ impl Socket {
         if self.rest().until.is_some_and(|until| Instant::now() < until) {
             return Err(ResolveError::Resting);
         }
-        let answer = timeout(TIMEOUT, question).await.unwrap_or(Err(ResolveError::Timeout));
+        let answer = timeout(self.timeout, question).await.unwrap_or(Err(ResolveError::Timeout));
         let mut rest = self.rest();
         match &answer {
             Ok(_) | Err(ResolveError::Answer(_)) => *rest = Rest::default(),
@@ -78,7 +80,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_socket_that_fails_is_left_alone_longer_and_longer() {
-        let socket = Socket::new(Path::new("/nonexistent/socket"));
+        let socket = Socket::new(Path::new("/nonexistent/socket"), TIMEOUT);
         let connect = || async { socket.ask(async { socket.connect().await.map(drop) }).await };
         let mut rests = Vec::new();
         for _ in 0..12 {
@@ -108,7 +110,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_never_comes_is_none() {
-        let socket = Socket::new(Path::new("/"));
+        let socket = Socket::new(Path::new("/"), TIMEOUT);
         let never = std::future::pending::<Result<(), ResolveError>>();
         assert!(matches!(socket.ask(never).await, Err(ResolveError::Timeout)));
         assert!(matches!(socket.ask(async { Ok(()) }).await, Err(ResolveError::Resting)));

@@ -10,7 +10,7 @@
 //! - `<slice>:<runtime>:<64 hex digits>` (containerd with the systemd driver under another init);
 //! - exactly two components, neither a systemd unit (`/default/demo1`, from containerd's `ctr`): an id that
 //!   is not hexadecimal. Anyone who may make cgroups can make such a path, so it counts only for a process
-//!   that is also in another mount namespace than the host.
+//!   that is also in another mount namespace than the host, and only if a runtime knows the container.
 //!
 //! Whoever may create cgroups (root, or a user in a delegated subtree) can take a container's form on
 //! purpose. Such a process then looks like a container; it cannot look like the host from inside one.
@@ -60,7 +60,8 @@ impl Cgroup {
 
     /// The whole id of the container, if a process with these namespaces is in one.
     pub fn container(&self, foreign_mounts: bool) -> Option<&[u8]> {
-        let (start, end) = self.container.filter(|_| foreign_mounts || !self.named)?;
+        let is_one = || foreign_mounts && self.slot.as_ref().is_none_or(|slot| slot.exists());
+        let (start, end) = self.container.filter(|_| !self.named || is_one())?;
         self.path.get(start..end)
     }
 
@@ -156,7 +157,7 @@ impl Cgroups {
     /// Makes a cgroup known by its path, and asks for its container if the path alone says that it is one.
     pub fn make(&mut self, id: u64, path: &[u8]) -> Arc<Cgroup> {
         let mut cgroup = Cgroup::new(id, path);
-        if let Some(container) = cgroup.container(true) {
+        if let Some(container) = cgroup.container.and_then(|(start, end)| cgroup.path.get(start..end)) {
             let slot = self.slots.of(container);
             if !cgroup.named {
                 self.slots.ask(&slot, path);
@@ -293,6 +294,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_name_counts_if_a_runtime_knows_it() {
+        let (sender, mut questions) = tokio::sync::mpsc::channel(8);
+        let mut cgroups = Cgroups::new(10, Slots::new(10, Some(sender)));
+        let cgroup = cgroups.make(7, b"/default/demo1");
+        assert!(questions.try_recv().is_err(), "the path alone is not enough to ask");
+        cgroups.ask(&cgroup, false);
+        assert!(questions.try_recv().is_err() && cgroup.container(true).is_none());
+        cgroups.ask(&cgroup, true);
+        let question = questions.try_recv().unwrap();
+        assert_eq!(cgroup.container(true), None, "not known, so the host's");
+        question.slot.learn(Default::default());
+        assert_eq!(cgroup.container(true), Some(&b"demo1"[..]));
+        assert_eq!(cgroup.container(false), None);
+        // A hexadecimal id needs nobody's word.
+        let path = format!("/docker/{ID}");
+        assert!(cgroups.make(8, path.as_bytes()).container(false).is_some());
+        assert_eq!(&*questions.try_recv().unwrap().cgroup, path.as_bytes());
     }
 
     #[test]

@@ -44,12 +44,23 @@ pub fn namespace(link: &Path) -> u32 {
     number().unwrap_or(0)
 }
 
+/// The host's mount namespace, 0 if it cannot be known. Without `CAP_SYS_PTRACE` the first process cannot be looked at;
+/// then our own counts if its number is one that only the namespace made at boot can have.
+fn host_mount_namespace(proc_root: &Path) -> u32 {
+    /// Fixed since Linux 6.18 (`MNT_NS_INIT_INO`), and the first two that were given before.
+    const AT_BOOT: [u32; 3] = [0xEFFF_FFF8, 0xF000_0000, 0xF000_0001];
+    match namespace(&proc_root.join("1/ns/mnt")) {
+        0 => Some(namespace(&proc_root.join("self/ns/mnt"))).filter(|own| AT_BOOT.contains(own)).unwrap_or(0),
+        first => first,
+    }
+}
+
 impl Enricher {
     /// Reads all processes. Call it after the process hooks are attached and before the first event is
     /// observed: then nothing is missed, and what the events say is newer.
     pub fn seed_from_proc(&mut self, proc_root: &Path) -> io::Result<SeedReport> {
         if self.host_mnt_ns == 0 {
-            self.host_mnt_ns = namespace(&proc_root.join("1/ns/mnt"));
+            self.host_mnt_ns = host_mount_namespace(proc_root);
         }
         let mut report = SeedReport::default();
         for entry in fs::read_dir(proc_root)? {

@@ -22,6 +22,8 @@ pub struct Slot {
     state: AtomicU8,
     container: ArcSwapOption<Container>,
     open: Arc<AtomicU32>,
+    /// There is somebody to ask for it.
+    can_be_known: bool,
 }
 
 /// Nobody has been asked.
@@ -42,6 +44,11 @@ impl Eq for Slot {}
 impl Slot {
     pub fn container(&self) -> Option<Arc<Container>> {
         self.container.load_full()
+    }
+
+    /// Whether somebody runs this container, as far as it can be known. With nobody to ask the path's word counts.
+    pub fn exists(&self) -> bool {
+        !self.can_be_known || self.container.load().is_some()
     }
 
     /// Whether an answer may be expected at any moment.
@@ -96,6 +103,7 @@ impl Slots {
             state: AtomicU8::new(if self.questions.is_some() { NEW } else { SETTLED }),
             container: ArcSwapOption::empty(),
             open: Arc::clone(&self.open),
+            can_be_known: self.questions.is_some(),
         });
         self.by_id.insert(id, Arc::clone(&slot));
         slot

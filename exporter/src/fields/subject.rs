@@ -16,4 +16,10 @@ pub trait Subject {
     /// The field's value, or `None` if this event does not have it: then every comparison is false
     /// (Falco's semantics). Must be cheap and free of I/O: it is called on the hot path.
     fn get(&self, field: &FieldRef) -> Option<Value<'_>>;
+
+    /// False for a field that events like this one never have (the pod of a host process): its absence is an answer,
+    /// not a gap, and a detection does not list it as incomplete.
+    fn may_have(&self, _field: &FieldRef) -> bool {
+        true
+    }
 }

@@ -94,17 +94,25 @@ impl Template {
             if let Some(width) = width {
                 fit(&mut text, start, width);
             }
-            if value.is_none() && !incomplete.contains(name) {
+            if value.is_none() && !incomplete.contains(name) && may_have(term, subject) {
                 incomplete.push(name.clone());
             }
             if !fields.iter().any(|(known, _)| known == name) {
                 fields.push((name.clone(), value.as_ref().map_or(Json::Null, render::json)));
             }
         }
-        let absent = self.also.iter().filter(|(_, field)| subject.get(field).is_none());
+        let absent =
+            (self.also.iter()).filter(|(_, field)| subject.get(field).is_none() && subject.may_have(field));
         incomplete.extend(absent.map(|(name, _)| name.clone()));
         Rendered { text, fields, incomplete }
     }
+}
+
+/// Whether an event like this one could have all that a term is made from.
+fn may_have<S: Subject>(term: &Term, subject: &S) -> bool {
+    let mut all = true;
+    term.fields(&mut |field| all &= subject.may_have(field));
+    all
 }
 
 /// Cuts or pads what follows `start` to `width` characters.

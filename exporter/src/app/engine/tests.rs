@@ -158,7 +158,7 @@ const OF_CONTAINERS: &str = "
 - rule: Image
   desc: d
   condition: evt.type = execve and container.image.repository = i
-  output: Ran (image=%container.image pod=%k8s.pod.name)
+  output: Ran (image=%container.image name=%container.name pod=%k8s.pod.name)
   priority: WARNING
 ";
 
@@ -195,8 +195,12 @@ fn the_events_of_a_container_wait_for_what_is_known_of_it() {
     slot.settle();
     // The next event, whose ever it is, finds those that waited gone before it.
     let found = fixture.handle(&host.build());
-    assert_eq!(found.iter().map(|d| &*d.message).collect::<Vec<_>>(), ["Ran (image=i:1 pod=<NA>)"; 2]);
-    assert_eq!(found[0].incomplete_fields, ["k8s.pod.name"]);
+    assert_eq!(
+        found.iter().map(|d| &*d.message).collect::<Vec<_>>(),
+        ["Ran (image=i:1 name=<NA> pod=<NA>)"; 2]
+    );
+    // It is in no pod; but every container has a name.
+    assert_eq!(found[0].incomplete_fields, ["container.name"]);
     assert_eq!(counts(&fixture), [2, 2, 0]);
     assert_eq!(fixture.handle(&inside.build()).len(), 1, "known: nothing waits");
     assert!(questions.try_recv().is_err(), "asked once");

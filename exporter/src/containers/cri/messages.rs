@@ -92,6 +92,8 @@ pub struct PodSandboxStatus {
     pub created_at: i64,
     #[prost(message, optional, tag = "5")]
     pub network: Option<PodSandboxNetworkStatus>,
+    #[prost(message, optional, tag = "6")]
+    pub linux: Option<LinuxPodSandboxStatus>,
     #[prost(map = "string, string", tag = "7")]
     pub labels: HashMap<String, String>,
     #[prost(map = "string, string", tag = "8")]
@@ -112,4 +114,88 @@ pub struct PodSandboxMetadata {
 pub struct PodSandboxNetworkStatus {
     #[prost(string, tag = "1")]
     pub ip: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct LinuxPodSandboxStatus {
+    #[prost(message, optional, tag = "1")]
+    pub namespaces: Option<Namespace>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Namespace {
+    #[prost(message, optional, tag = "2")]
+    pub options: Option<NamespaceOption>,
+}
+
+/// Each a `NamespaceMode`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct NamespaceOption {
+    #[prost(int32, tag = "1")]
+    pub network: i32,
+    #[prost(int32, tag = "2")]
+    pub pid: i32,
+    #[prost(int32, tag = "3")]
+    pub ipc: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ImageStatusRequest {
+    #[prost(message, optional, tag = "1")]
+    pub image: Option<ImageSpec>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ImageStatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub image: Option<ImageRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ImageRecord {
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListContainersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: Option<IdFilter>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListContainersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub containers: Vec<ListedContainer>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedContainer {
+    #[prost(string, tag = "2")]
+    pub pod_sandbox_id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListPodSandboxRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: Option<IdFilter>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListPodSandboxResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub items: Vec<ListedSandbox>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedSandbox {
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+/// `ContainerFilter` and `PodSandboxFilter`, which both begin with an id.
+#[derive(Clone, PartialEq, Message)]
+pub struct IdFilter {
+    #[prost(string, tag = "1")]
+    pub id: String,
 }

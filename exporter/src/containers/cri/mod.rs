@@ -10,14 +10,20 @@ use std::{
 use serde_json::Value;
 
 use self::messages::{
-    ContainerStatusRequest, ContainerStatusResponse, PodSandboxStatus, PodSandboxStatusRequest,
-    PodSandboxStatusResponse,
+    ContainerStatusRequest, ContainerStatusResponse, IdFilter, ImageSpec, ImageStatusRequest,
+    ImageStatusResponse, ListContainersRequest, ListContainersResponse, ListPodSandboxRequest,
+    ListPodSandboxResponse, PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse,
 };
-use super::{Answer, Known, Query, ResolveError, Resolver, bounds, grpc::Channel};
-use crate::enrich::container::{Container, Image, Mount, Pod, Runtime};
+use super::{Answer, Known, Query, ResolveError, Resolver, bounds, grpc::Channel, socket::TIMEOUT};
+use crate::enrich::container::{Container, HostNamespaces, Image, Mount, Pod, Runtime};
 
+const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
+const LIST_SANDBOXES: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
 const CONTAINER_STATUS: &str = "/runtime.v1.RuntimeService/ContainerStatus";
+const IMAGE_STATUS: &str = "/runtime.v1.ImageService/ImageStatus";
 const SANDBOX_STATUS: &str = "/runtime.v1.RuntimeService/PodSandboxStatus";
+/// `NODE` of `NamespaceMode`: the host's.
+const NODE: i64 = 2;
 
 #[derive(Debug)]
 pub(super) struct Cri {
@@ -27,17 +33,33 @@ pub(super) struct Cri {
 
 impl Cri {
     pub fn new(path: &Path) -> Cri {
-        Cri { path: path.to_owned(), channel: Channel::new(path) }
+        Cri { path: path.to_owned(), channel: Channel::new(path, TIMEOUT) }
     }
 
     async fn look(&self, query: Query<'_>) -> Result<Option<Known>, ResolveError> {
-        let request = ContainerStatusRequest { container_id: query.id.into(), verbose: true };
-        let found: Option<ContainerStatusResponse> =
-            self.channel.call(CONTAINER_STATUS, &[], &request).await?;
+        // Lists first: containerd logs an error for the status of what does not exist (yet).
+        let filter = || Some(IdFilter { id: query.id.into() });
+        let request = ListContainersRequest { filter: filter() };
+        let listed: Option<ListContainersResponse> =
+            self.channel.call(LIST_CONTAINERS, &[], &request).await?;
+        let listed = listed.and_then(|response| response.containers.into_iter().next());
+        let found: Option<ContainerStatusResponse> = match listed {
+            None => None,
+            Some(_) => {
+                let request = ContainerStatusRequest { container_id: query.id.into(), verbose: true };
+                self.channel.call(CONTAINER_STATUS, &[], &request).await?
+            }
+        };
         let (mut container, sandbox_id) = match &found {
-            Some(response) => container(response),
-            // It may be the sandbox itself.
-            None => (Container::default(), Some(query.id.to_owned())),
+            Some(response) => (container(response), listed.map(|listed| listed.pod_sandbox_id)),
+            None => {
+                // It may be a sandbox itself.
+                let request = ListPodSandboxRequest { filter: filter() };
+                let listed: Option<ListPodSandboxResponse> =
+                    self.channel.call(LIST_SANDBOXES, &[], &request).await?;
+                let sandbox = listed.and_then(|response| response.items.into_iter().next());
+                (Container::default(), sandbox.map(|sandbox| sandbox.id))
+            }
         };
         if let Some(id) = sandbox_id {
             let request = PodSandboxStatusRequest { pod_sandbox_id: id, verbose: true };
@@ -45,13 +67,31 @@ impl Cri {
                 self.channel.call(SANDBOX_STATUS, &[], &request).await?;
             if let Some(PodSandboxStatusResponse { status: Some(status), info }) = &response {
                 container.pod = Some(pod(status, info));
+                let options = status.linux.as_ref().and_then(|linux| linux.namespaces.as_ref()?.options);
+                let shared = |mode: i32| i64::from(mode) == NODE;
+                let namespaces = &mut container.namespaces;
+                namespaces.network = options.map(|options| shared(options.network));
+                namespaces.ipc = options.map(|options| shared(options.ipc));
+                // A container's own say comes first: `hostPID` is the pod's, and each container's is said too.
+                namespaces.pid = namespaces.pid.or(options.map(|options| shared(options.pid)));
                 if found.is_none() {
+                    // A sandbox has no name but its pod's.
+                    container.name =
+                        status.metadata.as_ref().and_then(|metadata| bounds::text(&metadata.name));
                     container.created_ns = u64::try_from(status.created_at).ok().filter(|ns| *ns > 0);
                 }
             }
         }
         if container == Container::default() {
             return Ok(None);
+        }
+        if let (None, Some(reference)) = (&container.image.id, &container.image.reference) {
+            let image = Some(ImageSpec { image: reference.to_string(), ..ImageSpec::default() });
+            let found = self.channel.call(IMAGE_STATUS, &[], &ImageStatusRequest { image }).await;
+            // Its absence costs only the id.
+            if let Ok(Some(ImageStatusResponse { image: Some(image) })) = found {
+                container.image.id = bounds::text(image.id.trim_start_matches("sha256:"));
+            }
         }
         let is_crio = self.path.file_name().is_some_and(|name| name == "crio.sock");
         container.runtime = Some(if is_crio { Runtime::CriO } else { Runtime::Containerd });
@@ -78,8 +118,8 @@ impl Resolver for Cri {
     }
 }
 
-/// A container by its status, and its sandbox's id.
-fn container(response: &ContainerStatusResponse) -> (Container, Option<String>) {
+/// A container by its status.
+fn container(response: &ContainerStatusResponse) -> Container {
     let ContainerStatusResponse { status, info } = response;
     let status = status.clone().unwrap_or_default();
     let info: Value = info.get("info").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
@@ -98,6 +138,7 @@ fn container(response: &ContainerStatusResponse) -> (Container, Option<String>) 
         .pointer("/config/linux/security_context/privileged")
         .or_else(|| info.get("privileged"))
         .and_then(Value::as_bool);
+    let pid = info.pointer("/config/linux/security_context/namespace_options/pid").and_then(Value::as_i64);
     let mounts = status.mounts.iter().map(|mount| Mount {
         source: bounds::text(&mount.host_path).unwrap_or_default(),
         destination: bounds::text(&mount.container_path).unwrap_or_default(),
@@ -111,7 +152,7 @@ fn container(response: &ContainerStatusResponse) -> (Container, Option<String>) 
         }
         .into(),
     });
-    let container = Container {
+    Container {
         name: status.metadata.as_ref().and_then(|metadata| bounds::text(&metadata.name)),
         image: Image {
             reference: reference.or(digest_of).and_then(bounds::text),
@@ -123,9 +164,9 @@ fn container(response: &ContainerStatusResponse) -> (Container, Option<String>) 
         mounts: Some(bounds::mounts(mounts)),
         created_ns: u64::try_from(status.created_at).ok().filter(|ns| *ns > 0),
         labels: Some(labels(&status.labels)),
+        namespaces: HostNamespaces { pid: pid.map(|pid| pid == NODE), ..HostNamespaces::default() },
         ..Container::default()
-    };
-    (container, text("/sandboxID").map(str::to_owned))
+    }
 }
 
 /// A pod by its sandbox's status.

@@ -76,6 +76,28 @@ impl View<'_> {
         }
     }
 
+    /// A host process has none of it; a container that is known and in no pod has no pod's.
+    pub(super) fn may_have_metadata(&self, field: F) -> bool {
+        let of_pod = matches!(
+            field,
+            F::NsName
+                | F::PodName
+                | F::PodId
+                | F::PodUid
+                | F::PodSandboxId
+                | F::PodFullSandboxId
+                | F::PodLabel
+                | F::PodLabels
+                | F::PodIp
+                | F::PodCniJson
+                | F::CniJson
+        );
+        match self.container() {
+            Some(None) => false,
+            _ => !of_pod || self.metadata().is_none_or(|container| container.pod.is_some()),
+        }
+    }
+
     /// Whether the process or an ancestor in the same container is a command that the runtime started: one that a
     /// process of the container itself starts does not count, whatever it is called.
     fn descends_from(&self, command: Option<&str>) -> Value<'_> {

@@ -41,6 +41,13 @@ impl Subject for View<'_> {
             Field::Audit(_) => None,
         }
     }
+
+    fn may_have(&self, field: &FieldRef) -> bool {
+        match scheme().get(field.id).and_then(|def| def.field) {
+            Some(Field::Container(container)) => self.may_have_metadata(container),
+            _ => true,
+        }
+    }
 }
 
 /// A string value that owns.
