@@ -18,8 +18,8 @@ struct Entry<'r> {
 fn entry(rule: &Rule) -> Entry<'_> {
     let (meaning, remedy) = rule.description.split_once("What to do: ").expect("what to do");
     let techniques = rule.tags.iter().map(String::as_str).filter(|tag| is_technique(tag)).collect();
-    let hook = rule.condition_text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    let hook = hook.filter(|word| word.starts_with("expected_")).last();
+    let mut hook = rule.condition_text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let hook = hook.rfind(|word| word.starts_with("expected_"));
     Entry { rule, meaning: meaning.trim(), remedy: remedy.trim(), techniques, hook }
 }
 
