@@ -60,19 +60,18 @@ say "building took $(since "$start") s"
 start=$(date +%s)
 image=$work/image
 rm -rf "$image"
-mkdir -p "$image/proc" "$image/sys" "$image/dev" "$image/tmp" "$image/var/tmp" "$image/run" "$image/root" "$image/etc" "$image/bin" \
+mkdir -p "$image/proc" "$image/sys" "$image/dev" "$image/tmp" "$image/var/tmp" "$image/run" "$image/root" "$image/etc" "$image/usr/bin" \
     "$image/mnt" "$image/var/log" "$image/var/spool"
+ln -s usr/bin "$image/bin"
+ln -s usr/bin "$image/sbin"
 put /bin/busybox
 for applet in $(busybox --list); do
     [ "$applet" = busybox ] || ln -sf busybox "$image/bin/$applet"
 done
 put /bin/sh /bin/bash /bin/true /bin/cat
-mkdir -p "$image/usr" "$image/lib64"
-ln -sfn /bin "$image/usr/bin" 2>/dev/null || true
-ln -sfn /bin "$image/sbin" 2>/dev/null || true
 cp /etc/passwd /etc/group "$image/etc/"
 printf 'root:*:1::::::\n' >"$image/etc/shadow"
-chmod 640 "$image/etc/shadow"
+chmod 600 "$image/etc/shadow"
 printf '127.0.0.1 localhost\n' >"$image/etc/hosts"
 # shellcheck disable=SC2086 # lists of words on purpose
 put $tests $units "$root/target/debug/actor" "$root/target/debug/yagura-under-test"
