@@ -1,7 +1,7 @@
 //! A detection: what a rule said about an event, in the form every sink gets.
 //!
 //! The JSON is Falco's (`time, rule, priority, source, output, output_fields, tags, hostname, uuid`) plus
-//! `tenant`, `cluster`, `node`, `incomplete_fields` and `threats`, so that existing consumers keep working.
+//! `tenant`, `cluster`, `node`, `incomplete_fields`, `threats` and, if there is one, `correlation`, so that existing consumers keep working.
 //! What it says comes from the workload: every control character is escaped, one detection is one line.
 
 use std::{fmt::Write as _, sync::Arc};
@@ -36,6 +36,49 @@ pub struct Detection {
     pub tenant: Arc<str>,
     /// The Kubernetes namespace that it is about.
     pub namespace: Option<Arc<str>>,
+    pub correlation: Option<Box<Correlation>>,
+}
+
+/// What the other source knows of the same pod at the same time. It is a tie, not a proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Correlation {
+    /// Of a detection of the kernel's events: the session that somebody had in the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k8s_exec: Option<Arc<K8sExec>>,
+    /// How many other sessions it could have been instead.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_sessions: usize,
+    /// Of a session that begins: detections in its pod that were made before the API server told of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detections: Vec<Related>,
+}
+
+/// A command run in a pod, or an attachment to one, as the API server's audit log tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct K8sExec {
+    /// `exec` or `attach`.
+    pub kind: String,
+    pub user: String,
+    /// The user whom they acted as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acting_as: Option<String>,
+    pub groups: Vec<String>,
+    pub source_ips: Vec<String>,
+    pub command: Vec<String>,
+    pub audit_id: String,
+    /// When it began, as ISO 8601.
+    pub time: String,
+}
+
+/// Another detection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Related {
+    pub uuid: Uuid,
+    pub rule: Arc<str>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// The name under which a tenant hears what its quota held back.
@@ -60,6 +103,7 @@ impl Detection {
             uuid: Uuid::new_v4(),
             tenant: Arc::clone(tenant),
             namespace: None,
+            correlation: None,
         }
     }
 
@@ -74,7 +118,8 @@ impl Detection {
                 }
         }
         let fields: usize = self.output_fields.iter().map(|(name, value)| name.len() + 24 + of(value)).sum();
-        size_of::<Detection>() + self.message.len() + fields
+        let related = self.correlation.as_ref().map_or(0, |correlation| correlation.detections.len());
+        size_of::<Detection>() + self.message.len() + fields + related * size_of::<Related>()
     }
 }
 
@@ -116,6 +161,8 @@ struct Line<'a> {
     node: &'a str,
     incomplete_fields: &'a [String],
     threats: [&'static str; 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'a Correlation>,
 }
 
 /// `output_fields`; Falco puts the event's time first, because its output begins with it.
@@ -172,6 +219,7 @@ impl Formatter {
             node,
             incomplete_fields: &detection.incomplete_fields,
             threats: [],
+            correlation: detection.correlation.as_deref(),
             time: iso,
         };
         match serde_json::to_string(&line) {
@@ -260,6 +308,7 @@ mod tests {
             uuid: Uuid::nil(),
             tenant: PLATFORM_TENANT.into(),
             namespace: None,
+            correlation: None,
         }
     }
 
@@ -287,6 +336,47 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn what_another_source_knows_is_told() {
+        let exec = K8sExec {
+            kind: "exec".into(),
+            user: "eve".into(),
+            acting_as: None,
+            groups: vec!["dev".into()],
+            source_ips: vec!["10.0.0.7".into()],
+            command: vec!["sh".into()],
+            audit_id: "a".into(),
+            time: "2026-11-23T03:00:00.000000000Z".into(),
+        };
+        let related = Related { uuid: Uuid::nil(), rule: "Shell".into() };
+        for (correlation, expected) in [
+            (
+                Correlation { k8s_exec: Some(Arc::new(exec)), ..Correlation::default() },
+                concat!(
+                    r#","threats":[],"correlation":{"k8s_exec":{"kind":"exec","user":"eve","groups":["dev"],"#,
+                    r#""source_ips":["10.0.0.7"],"command":["sh"],"audit_id":"a","#,
+                    r#""time":"2026-11-23T03:00:00.000000000Z"}}}"#
+                ),
+            ),
+            (
+                Correlation { other_sessions: 2, detections: vec![related], ..Correlation::default() },
+                concat!(
+                    r#","correlation":{"other_sessions":2,"detections":[{"uuid":"#,
+                    r#""00000000-0000-0000-0000-000000000000","rule":"Shell"}]}}"#
+                ),
+            ),
+        ] {
+            let mut detection = detection("x");
+            detection.correlation = Some(Box::new(correlation));
+            let identity = Identity { hostname: "h".into(), node: "n".into(), cluster: "c".into() };
+            let formatter = Formatter { identity, output: Config::default().output, timezone: TimeZone::UTC };
+            let mut out = Vec::new();
+            formatter.line(&detection, &mut out);
+            let line = String::from_utf8(out).unwrap();
+            assert!(line.trim_end().ends_with(expected), "{line}");
+        }
     }
 
     #[test]

@@ -97,6 +97,15 @@ fn rules() {
         ("rules test unknown.case.yaml --rules good.yaml", 2, "", "unknown.case.yaml:4:"),
         ("rules test good.yaml --rules good.yaml", 2, "", "good.yaml:1:"),
         ("fields", 0, "proc.name", ""),
+        ("k8s-audit print-config", 0, "--audit-webhook-config-file=", ""),
+        ("k8s-audit print-config --format policy", 0, "kind: Policy", ""),
+        (
+            "k8s-audit print-config --format webhook --server https://y:1",
+            0,
+            "server: https://y:1/k8s-audit",
+            "",
+        ),
+        ("k8s-audit print-config --rules bad.yaml", 2, "", "bad.yaml:3:"),
         ("fields --source k8s_audit -o json", 0, "\"name\": \"ka.verb\"", ""),
     ]);
 }

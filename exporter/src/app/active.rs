@@ -467,6 +467,7 @@ fn detection(
         uuid: Uuid::new_v4(),
         tenant: Arc::clone(tenant),
         namespace: namespace.map(Into::into),
+        correlation: None,
     }
 }
 

@@ -15,9 +15,9 @@ use super::{
     engine::time_field,
 };
 use crate::{
-    audit::{AuditEvent, AuditView, Intake, Queued, Taken, namespace_of},
+    audit::{AuditEvent, AuditView, Intake, Queued, Sessions, Taken, namespace_of},
     config::RateLimit,
-    detection::Detection,
+    detection::{Correlation, Detection},
     fields::FieldRef,
     metrics::AuditCounters,
     sinks::queue::Sender,
@@ -31,6 +31,7 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct AuditParts {
     pub intake: Arc<Intake>,
+    pub sessions: Arc<Sessions>,
     pub active: Active,
     pub limit: RateLimit,
     pub queue: Sender,
@@ -87,8 +88,8 @@ impl Drop for End {
 }
 
 fn work(parts: AuditParts, offer: &Mutex<Option<Box<Active>>>) {
-    let AuditParts { intake, active, limit, queue, counters, hostname, cluster } = parts;
-    let mut judge = Judge::new(active, limit, counters, hostname, cluster);
+    let AuditParts { intake, sessions, active, limit, queue, counters, hostname, cluster } = parts;
+    let mut judge = Judge::new(sessions, active, limit, counters, hostname, cluster);
     loop {
         let taken = intake.take(IDLE);
         // After the event is there: rules that were exchanged before it came apply to it.
@@ -108,6 +109,7 @@ fn work(parts: AuditParts, offer: &Mutex<Option<Box<Active>>>) {
 /// One audit event through the rules.
 #[derive(Debug)]
 struct Judge {
+    sessions: Arc<Sessions>,
     active: Box<Active>,
     scratch: Scratches,
     limit: RateLimit,
@@ -123,6 +125,7 @@ struct Judge {
 
 impl Judge {
     fn new(
+        sessions: Arc<Sessions>,
         active: Active,
         limit: RateLimit,
         counters: Arc<AuditCounters>,
@@ -130,6 +133,7 @@ impl Judge {
         cluster: String,
     ) -> Judge {
         Judge {
+            sessions,
             active: Box::new(active),
             scratch: Scratches::default(),
             limit,
@@ -156,8 +160,19 @@ impl Judge {
     }
 
     fn handle(&mut self, event: &Queued, emit: &mut impl FnMut(Detection) -> bool) {
-        let Judge { active, scratch, limit, counters, hostname, cluster, time, start, number, first_ns } =
-            self;
+        let Judge {
+            sessions,
+            active,
+            scratch,
+            limit,
+            counters,
+            hostname,
+            cluster,
+            time,
+            start,
+            number,
+            first_ns,
+        } = self;
         counters.receive(event.stage);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let Ok(event) = AuditEvent::read(&event.text, nanoseconds(now)) else {
@@ -189,7 +204,14 @@ impl Judge {
             let owner = Owner { namespace, ..Owner::default() };
             Whose { tenant: tenants.of(&owner), namespace }
         };
-        let matched = active.apply(&view, whose, matching, emit);
+        let detections = sessions.observe(&event);
+        let matched = active.apply(&view, whose, matching, &mut |mut detection| {
+            if !detections.is_empty() {
+                let detections = detections.clone();
+                detection.correlation = Some(Box::new(Correlation { detections, ..Correlation::default() }));
+            }
+            emit(detection)
+        });
         if matched { &counters.matched } else { &counters.unmatched }.add(1);
     }
 }

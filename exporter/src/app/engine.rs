@@ -12,6 +12,7 @@ use std::{
 use super::{
     active::{Active, Matching, Scratches, Whose},
     held::Held,
+    ties::Ties,
 };
 use crate::{
     config::RateLimit,
@@ -42,6 +43,7 @@ pub struct Engine {
     held: Held,
     /// `evt.rawtime`.
     time: FieldRef,
+    ties: Option<Ties>,
     problem: Arc<Problem>,
     /// What the dates of events are based on.
     boot_time_ns: u64,
@@ -81,10 +83,16 @@ impl Engine {
             held: Held::new(patience, Arc::clone(&counters.held)),
             counters,
             time,
+            ties: None,
             problem: Arc::default(),
             boot_time_ns,
             summaries: Vec::new(),
         }
+    }
+
+    /// Ties detections to what is known of their pod from now on.
+    pub fn tie(&mut self, ties: Ties) {
+        self.ties = Some(ties);
     }
 
     pub fn problem(&self) -> Arc<Problem> {
@@ -163,7 +171,7 @@ impl Engine {
     }
 
     fn decide(&mut self, event: &Event<'_>, emit: &mut impl FnMut(Detection) -> bool) {
-        let Engine { enricher, scratch, active, limit, counters, time, .. } = self;
+        let Engine { enricher, scratch, active, limit, counters, time, ties, .. } = self;
         let view = enricher.observe(event);
         let matching = Matching {
             scratch,
@@ -181,7 +189,12 @@ impl Engine {
             }
             None => Whose::default(),
         };
-        let matched = active.apply(&view, whose, matching, emit);
+        let matched = active.apply(&view, whose, matching, &mut |mut detection| {
+            if let Some(ties) = ties {
+                ties.tie(&view, &mut detection);
+            }
+            emit(detection)
+        });
         enricher.settle(event);
         // Last, so that an event has an outcome or is found to have none.
         if matched { &counters.matched } else { &counters.unmatched }.add(1);

@@ -30,9 +30,10 @@ use super::{
     run::RecordOptions,
     sets::Sets,
     snapshot,
+    ties::Ties,
 };
 use crate::{
-    audit::Intake,
+    audit::{Intake, Sessions},
     config::{Config, RateLimit},
     containers,
     enrich::{
@@ -209,10 +210,12 @@ impl Live {
         });
         let active = Active::new(rules, Arc::clone(loader.tenants()), &metrics, &config.rate_limit);
         let (tallies, quotas) = (active.tallies(), active.quotas());
-        let auditor = match intake {
-            Some(intake) => Some(
+        let sessions = intake.is_some().then(|| Arc::new(Sessions::new(Arc::clone(&ledger.audit))));
+        let auditor = match (intake, &sessions) {
+            (Some(intake), Some(sessions)) => Some(
                 Auditor::spawn(AuditParts {
                     intake,
+                    sessions: Arc::clone(sessions),
                     active: active.twin(),
                     limit: config.rate_limit,
                     queue: queue.clone(),
@@ -222,9 +225,9 @@ impl Live {
                 })
                 .map_err(StartError::Thread)?,
             ),
-            None => None,
+            _ => None,
         };
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             enricher,
             boot_time_ns,
             active,
@@ -232,6 +235,9 @@ impl Live {
             config.containers.patience,
             Arc::clone(&ledger.engine),
         );
+        if let Some(ties) = sessions.and_then(Ties::new) {
+            engine.tie(ties);
+        }
         let problem = engine.problem();
         let places = Places::start(places).map_err(StartError::Thread)?;
         let parts = Parts { ring, engine, queue, tap, counters: ledger.engine, health, places };

@@ -11,6 +11,7 @@
 //! ```
 
 mod active;
+mod api_server;
 mod audit;
 mod doctor;
 mod engine;
@@ -32,8 +33,10 @@ mod sets;
 mod snapshot;
 mod sources;
 mod suppression;
+mod ties;
 mod watch;
 
+pub use api_server::ApiServerSetup;
 pub use doctor::{Doctor, examine};
 pub use filters::{RuleFilter, TypeFilter, explain as explain_rule};
 pub use health::Health;

@@ -216,14 +216,14 @@ async fn serve(
     intake: Option<Arc<Intake>>,
 ) -> Result<SocketAddr, RunError> {
     let address = config.listen;
-    let guard = web::Guard::new(&config.web)?;
-    let tls = config.web.tls.as_ref().map(web::acceptor).transpose()?;
+    let protection = Arc::new(web::Protection::new(&config.web)?);
     let audit = intake.map(|intake| web::AuditEndpoint::new(intake, config.audit.max_body));
     let listen = |source| RunError::Listen { address, source };
     let server = web::Server::bind(address).await.map_err(listen)?;
     let bound = server.address().map_err(listen)?;
-    let state = web::State { metrics: Arc::clone(metrics), health: Arc::clone(health), guard, audit };
-    tokio::spawn(server.serve(Arc::new(state), tls));
+    let state = web::State { metrics: Arc::clone(metrics), health: Arc::clone(health), protection, audit };
+    tokio::spawn(Arc::clone(&state.protection).keep_fresh());
+    tokio::spawn(server.serve(Arc::new(state)));
     Ok(bound)
 }
 

@@ -10,12 +10,14 @@ mod event;
 mod intake;
 mod json;
 mod parse;
+mod sessions;
 mod stage;
 
 pub use event::{AuditEvent, AuditView, namespace_of};
 pub use intake::{Accepted, Intake, Queued, Refused, Taken};
 pub use json::merge;
 pub use parse::{Incoming, ParseError, parse};
+pub use sessions::Sessions;
 pub use stage::Stage;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Events that a real API server sent, changed row by row.
 
 mod fields;
+mod hostile;
 mod stock;
 
 use std::sync::LazyLock;

@@ -5,6 +5,7 @@
 
 mod doctor;
 mod fields;
+mod k8s_audit;
 mod replay;
 mod rules;
 mod run;
@@ -42,6 +43,9 @@ enum Command {
     Fields(fields::FieldsArgs),
     /// Feed recorded events through the rules
     Replay(replay::ReplayArgs),
+    /// Take part in a Kubernetes cluster's audit
+    #[command(subcommand, name = "k8s-audit")]
+    K8sAudit(k8s_audit::K8sAuditCommand),
     /// Say what this kernel offers, what would be attached, and what is missing
     Doctor(doctor::DoctorArgs),
 }
@@ -74,6 +78,7 @@ impl Cli {
             Command::Rules(command) => rules::execute(command),
             Command::Fields(args) => fields::execute(&args),
             Command::Replay(args) => replay::execute(args),
+            Command::K8sAudit(command) => k8s_audit::execute(command),
             Command::Doctor(args) => doctor::execute(args),
         }
     }

@@ -6,7 +6,7 @@ use std::{fmt::Write, fs, path::Path};
 use exporter_common::event_type::EventType;
 
 use super::{
-    Cardinality, FieldDef, Provided, Source,
+    Cardinality, FieldDef, Provided,
     scheme::{ArgSpec, scheme},
 };
 use crate::event::args::{self, ArgKind, Names, Special};
@@ -150,9 +150,7 @@ fn argument(def: &FieldDef) -> &'static str {
 
 fn description(def: &FieldDef) -> String {
     let mut text = def.description.replace('|', "\\|");
-    if let Provided::Absent(reason) = def.provided
-        && !def.sources.contains(&Source::K8sAudit)
-    {
+    if let Provided::Absent(reason) = def.provided {
         let _ = write!(text, " Absent for now: {reason}.");
     }
     text

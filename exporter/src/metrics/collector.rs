@@ -319,6 +319,17 @@ fn families(ledger: &Ledger) -> Vec<Family> {
         ),
         gauge("yagura_k8s_audit_queue_events", "Audit events that wait for the rules.", audit.queued.get()),
         gauge("yagura_k8s_audit_queue_bytes", "Bytes of these.", audit.queued_bytes.get()),
+        gauge(
+            "yagura_k8s_sessions",
+            "Sessions in pods (exec, attach) that are remembered.",
+            audit.sessions.get(),
+        ),
+        counter(
+            "yagura_k8s_sessions_evicted_total",
+            &[],
+            "Sessions in pods forgotten because there were too many.",
+            one(audit.sessions_evicted.get()),
+        ),
         counter(
             "yagura_recording_records_total",
             &[],

@@ -170,6 +170,9 @@ pub struct AuditCounters {
     pub detections: Tally,
     pub suppressed: Tally,
     pub queue_full: Tally,
+    /// Sessions in pods that are remembered, and those that were forgotten for want of room.
+    pub sessions: Tally,
+    pub sessions_evicted: Tally,
 }
 
 impl AuditCounters {

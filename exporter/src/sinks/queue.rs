@@ -88,6 +88,7 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             tenant: "platform".into(),
             namespace: None,
+            correlation: None,
         }
     }
 

@@ -170,6 +170,7 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             tenant: "platform".into(),
             namespace: None,
+            correlation: None,
         };
         sender.try_send(detection).unwrap();
     }

@@ -144,7 +144,7 @@ async fn take(
     if request.method() != Method::POST {
         return Err(Rejection::Method);
     }
-    if !state.guard.allows(peer, request.headers()) {
+    if !state.protection.guard().allows(peer, request.headers()) {
         return Err(Rejection::Unauthorized);
     }
     let gzip = is_gzip(request.headers()).ok_or(Rejection::Unsupported)?;

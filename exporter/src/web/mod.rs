@@ -6,6 +6,7 @@
 
 mod audit;
 mod guard;
+mod protection;
 mod tls;
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -25,11 +26,10 @@ use tokio::{
     sync::Semaphore,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 
 pub use audit::AuditEndpoint;
 pub use guard::{Guard, SecretError};
-pub use tls::acceptor;
+pub use protection::Protection;
 
 use crate::{app::Health, metrics::Metrics};
 
@@ -48,7 +48,7 @@ const MAX_BUFFER: usize = 16 << 10;
 pub struct State {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
-    pub guard: Guard,
+    pub protection: Arc<Protection>,
     /// Absent: there is no such page.
     pub audit: Option<AuditEndpoint>,
 }
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// Serves until dropped.
-    pub async fn serve(self, state: Arc<State>, tls: Option<TlsAcceptor>) {
+    pub async fn serve(self, state: Arc<State>) {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let stream = match self.listener.accept().await {
@@ -93,7 +93,7 @@ impl Server {
                 state.metrics.http_refused.inc();
                 continue;
             };
-            let (state, tls) = (Arc::clone(&state), tls.clone());
+            let (state, tls) = (Arc::clone(&state), state.protection.acceptor());
             tokio::spawn(async move {
                 match tls {
                     None => connection(stream, Peer::default(), state).await,

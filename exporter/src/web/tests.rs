@@ -42,10 +42,10 @@ fn start() -> Running {
     let state = Arc::new(State {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
-        guard: Guard::new(&WebConfig { tls: None, tokens }).unwrap(),
+        protection: Arc::new(Protection::new(&WebConfig { tls: None, tokens }).unwrap()),
         audit: Some(AuditEndpoint::new(Arc::clone(&intake), config.max_body)),
     });
-    runtime.spawn(server.serve(state, None));
+    runtime.spawn(server.serve(state));
     Running { address, health, metrics, intake, _runtime: runtime }
 }
 

@@ -11,13 +11,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::SecretError;
 use crate::config::TlsConfig;
 
 /// Reads the files.
-pub fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, SecretError> {
+pub(super) fn server(config: &TlsConfig) -> Result<Arc<ServerConfig>, SecretError> {
     let TlsConfig { certificate, key, client_ca } = config;
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(certificate)?;
@@ -44,7 +43,7 @@ pub fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, SecretError> {
     };
     let mut server = builder.with_single_cert(chain, key_der).map_err(identity)?;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(server)))
+    Ok(Arc::new(server))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SecretError> {

@@ -162,7 +162,7 @@ fn is_deprecated(name: &str) -> bool {
 /// from these reasons.
 #[test]
 fn a_field_is_provided_or_says_why_not() {
-    for def in scheme().fields.iter().filter(|def| def.sources.contains(&Source::Syscall)) {
+    for def in &scheme().fields {
         match def.provided {
             Provided::Yes => assert!(def.field.is_some(), "{} is extracted", def.name),
             Provided::Absent(reason) => {
