@@ -8,3 +8,4 @@ mod output;
 mod properties;
 mod stock;
 mod support;
+mod table;
