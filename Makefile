@@ -33,8 +33,9 @@ check: rust ## formatting, lints with warnings denied, licences and sources of d
 bpf: ## rebuild the kernel object, exporter-ebpf/objects/
 	exporter-ebpf/build.sh
 
-bench: build ## what Yagura adds to system calls, and rule evaluation, as ratios of one run (root); ARGS="--rules FILE"
+bench: build ## what Yagura adds to system calls, how soon it tells, what rules cost (root, five minutes); ARGS="--rounds 3"
 	$(CARGO) run --release --locked -p bench -- $(ARGS)
+	$(CARGO) bench --locked -p bench --bench rules
 
 docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs

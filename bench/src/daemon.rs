@@ -5,16 +5,34 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
+use nix::{
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
 
-/// What the daemon has used and counted since it started.
+/// How a daemon is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    pub yagura: &'a Path,
+    pub rules: &'a [PathBuf],
+    pub cpu: usize,
+    /// Lines of its configuration.
+    pub config: &'a str,
+    /// More arguments.
+    pub arguments: &'a [&'a str],
+    /// Its detections are read by [`Daemon::take_stdout`]; thrown away otherwise.
+    pub stdout: bool,
+}
+
+/// What the daemon has counted since it started, and its memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    pub cpu_ns: u64,
+    pub cpu: Duration,
     pub events: u64,
     pub lost: u64,
     pub rss_bytes: u64,
@@ -24,9 +42,9 @@ impl Usage {
     /// What was used between two readings; memory is the later one's.
     pub fn since(self, earlier: Usage) -> Usage {
         Usage {
-            cpu_ns: self.cpu_ns - earlier.cpu_ns,
-            events: self.events - earlier.events,
-            lost: self.lost - earlier.lost,
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            events: self.events.saturating_sub(earlier.events),
+            lost: self.lost.saturating_sub(earlier.lost),
             rss_bytes: self.rss_bytes,
         }
     }
@@ -42,25 +60,31 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the daemon on `cpu` and waits until its programs are attached.
-    pub fn start(yagura: &Path, rules: &[PathBuf], cpu: usize, extra: &[&str]) -> Result<Daemon> {
+    /// Starts the daemon and waits until its programs are attached.
+    pub fn start(options: Options<'_>) -> Result<Daemon> {
         // The port is free now; nobody else here takes one between this line and the daemon's bind.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("yagura.yaml");
-        fs::write(&config, format!("listen: {address}\n"))?;
+        fs::write(&config, format!("listen: {address}\n{}", options.config))?;
         let mut command = Command::new("taskset");
-        command.arg("-c").arg(cpu.to_string()).arg(yagura).arg("run").arg("--config").arg(&config);
-        for path in rules {
+        command
+            .arg("-c")
+            .arg(options.cpu.to_string())
+            .arg(options.yagura)
+            .arg("run")
+            .arg("--config")
+            .arg(&config);
+        for path in options.rules {
             command.arg("--rules").arg(path);
         }
         let mut child = command
-            .args(extra)
+            .args(options.arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(if options.stdout { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {}", yagura.display()))?;
+            .with_context(|| format!("starting {}", options.yagura.display()))?;
         let mut lines = BufReader::new(child.stderr.take().context("the daemon's log")?);
         let mut seen = String::new();
         loop {
@@ -82,15 +106,21 @@ impl Daemon {
         Ok(Daemon { child, address, log: Some(log), _config: folder })
     }
 
-    /// What it has used so far.
+    /// Its detections, if it was started for them; only once.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// The CPU time of all its threads, also of those that have ended.
+    pub fn cpu(&self) -> Result<Duration> {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(self.child.id())?))?;
+        Ok(clock_gettime(clock)?.into())
+    }
+
+    /// What it has used so far. This asks the daemon, which costs it some CPU itself: to measure little, use
+    /// [`Daemon::cpu`].
     pub fn usage(&self) -> Result<Usage> {
         let pid = self.child.id();
-        let schedstat = fs::read_dir(format!("/proc/{pid}/task"))?
-            .map(|task| -> Result<u64> {
-                let text = fs::read_to_string(task?.path().join("schedstat"))?;
-                Ok(text.split(' ').next().unwrap_or_default().parse()?)
-            })
-            .sum::<Result<u64>>()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let rss_kib: u64 = status
             .lines()
@@ -100,11 +130,16 @@ impl Daemon {
             .parse()?;
         let metrics = self.metrics()?;
         Ok(Usage {
-            cpu_ns: schedstat,
-            events: sum(&metrics, "yagura_events_total"),
-            lost: sum(&metrics, "yagura_lost_total"),
+            cpu: self.cpu()?,
+            events: sum(&metrics, "yagura_events_total", ""),
+            lost: sum(&metrics, "yagura_lost_total", ""),
             rss_bytes: rss_kib * 1024,
         })
+    }
+
+    /// How often this rule has matched.
+    pub fn detections(&self, rule: &str) -> Result<u64> {
+        Ok(sum(&self.metrics()?, "yagura_detections_total", &format!("rule=\"{rule}\"")))
     }
 
     fn metrics(&self) -> Result<String> {
@@ -139,11 +174,12 @@ impl Drop for Daemon {
     }
 }
 
-/// Sum of all series of a counter in a text exposition.
-fn sum(exposition: &str, name: &str) -> u64 {
+/// Sum of a counter's series, in a text exposition, whose labels hold `label`.
+fn sum(exposition: &str, name: &str, label: &str) -> u64 {
     exposition
         .lines()
         .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        .filter(|line| line.contains(label))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum::<f64>() as u64
 }

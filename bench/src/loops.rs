@@ -50,6 +50,16 @@ impl Loop {
             Loop::ConnectAccept => "connect+accept",
         }
     }
+
+    /// What may be added, and what the daemon may use.
+    pub fn goal(self) -> &'static str {
+        match self {
+            Loop::Getppid => "+24 to +35 ns",
+            Loop::OpenClose => "+200 ns, 100 ns of daemon CPU",
+            Loop::ForkExec => "+10 µs, 30 µs of daemon CPU",
+            Loop::ConnectAccept => "+800 ns, 1 µs of daemon CPU",
+        }
+    }
 }
 
 impl fmt::Display for Loop {

@@ -1,17 +1,13 @@
-//! `make bench`: four loops bare and under Yagura, and rule evaluation over a recorded stream.
+//! `make bench`, first part: four loops bare and under Yagura, the daemon at rest, and how soon a detection is told.
 //!
-//! Machines are noisy, so each round runs every loop bare and then under the detector, and what is
-//! printed are medians over the rounds. The detector is pinned to one CPU, the loops to the other.
-
-mod daemon;
-mod loops;
-mod report;
-mod rules;
+//! Machines are noisy, so each round runs every loop bare and then under the detector, and what is printed are the
+//! median and the range of the rounds. The detector is pinned to one CPU, the loops to the other.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use yagura_bench::{latency, loops, report, ruleset, stream::Stream};
 
 /// Measures what Yagura adds.
 #[derive(Parser, Debug)]
@@ -21,7 +17,7 @@ struct Args {
     /// Rounds of each loop, bare and under Yagura.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Rules to load (file or folder, repeatable); the embedded ones otherwise.
+    /// Rules to load (file or folder, repeatable); Falco's stable ones if they are at hand, else the embedded ones.
     #[arg(long)]
     rules: Vec<PathBuf>,
     /// The `yagura` binary.
@@ -45,12 +41,15 @@ fn main() -> Result<()> {
         println!("{}", loops::work(name, iterations, cpu)?);
         return Ok(());
     }
-    let measured = report::measure(&args.yagura, &args.rules, args.rounds)?;
+    let rules = ruleset::base(&args.rules);
+    let measured = report::measure(&args.yagura, &rules, args.rounds)?;
     print!("{measured}");
-    let evaluation = rules::measure(&args.yagura, &args.rules)?;
-    print!("{evaluation}");
+    let latency = latency::measure(&args.yagura, report::LOOP_CPU, report::DAEMON_CPU)?;
+    print!("{latency}");
+    // The second part decides about it.
+    Stream::cached(&args.yagura)?;
     if let Some(path) = args.json {
-        let figures = serde_json::json!({ "loops": measured.to_json(), "rules": evaluation.to_json() });
+        let figures = serde_json::json!({ "loops": measured.to_json(), "latency": latency.to_json() });
         std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
     }
     Ok(())

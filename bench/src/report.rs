@@ -1,105 +1,130 @@
-//! The loops, bare and under the detector in turn, as a table of medians.
+//! The loops, bare and under the detector in turn, as a table.
 
 use std::{
     env, fmt,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    daemon::{Daemon, Usage},
+    daemon::{Daemon, Options, Usage},
     loops::Loop,
+    summary::Summary,
 };
 
-const LOOP_CPU: usize = 0;
-const DAEMON_CPU: usize = 1;
+pub const LOOP_CPU: usize = 0;
+pub const DAEMON_CPU: usize = 1;
+/// The daemon is left alone for so long before and while it is looked at idle.
+const SETTLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(10);
 
-/// Medians of one loop.
+/// One loop.
 #[derive(Debug)]
 struct Row {
-    name: &'static str,
-    iterations: u64,
-    bare_ns: f64,
-    under_ns: f64,
-    added_ns: f64,
-    daemon_cpu_ns: f64,
-    events: f64,
+    which: Loop,
+    bare_ns: Summary,
+    under_ns: Summary,
+    /// Of each round, what was added to the same round's bare loop.
+    added_ns: Summary,
+    daemon_cpu_ns: Summary,
+    events: Summary,
     lost: u64,
-    rss_mib: f64,
 }
 
 /// The table that `make bench` prints first.
 #[derive(Debug)]
 pub struct Report {
     rounds: usize,
+    rules: String,
     rows: Vec<Row>,
-    idle_cpu_us_per_second: f64,
+    idle_cpu_us_per_second: Summary,
+    idle_events_per_second: f64,
+    rss_mib: Summary,
+}
+
+#[derive(Debug)]
+struct Sample {
+    bare_ns: f64,
+    under_ns: f64,
+    usage: Usage,
 }
 
 /// Runs every loop `rounds` times bare and as often under a daemon with `rules`.
 pub fn measure(yagura: &Path, rules: &[PathBuf], rounds: usize) -> Result<Report> {
     ensure!(rounds > 0, "at least one round");
-    let mut samples: Vec<Vec<(f64, f64, Usage)>> = vec![Vec::new(); Loop::ALL.len()];
-    let mut idle = Vec::new();
+    let mut samples: Vec<Vec<Sample>> = Loop::ALL.iter().map(|_| Vec::new()).collect();
+    let (mut idle, mut rss) = (Vec::new(), Vec::new());
+    let start = || {
+        Daemon::start(Options { yagura, rules, cpu: DAEMON_CPU, config: "", arguments: &[], stdout: false })
+    };
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
-        let bare = Loop::ALL.map(run);
-        let daemon = Daemon::start(yagura, rules, DAEMON_CPU, &[])?;
-        let before = daemon.usage()?;
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        idle.push(daemon.usage()?.since(before).cpu_ns as f64 / 1e3);
-        for (index, (name, bare)) in Loop::ALL.into_iter().zip(bare).enumerate() {
+        let mut bare = Vec::new();
+        for which in Loop::ALL {
+            bare.push(run(which)?);
+        }
+        let daemon = start()?;
+        for ((which, bare_ns), samples) in Loop::ALL.into_iter().zip(bare).zip(&mut samples) {
             let before = daemon.usage()?;
-            let under = run(name)?;
-            samples[index].push((bare?, under, daemon.usage()?.since(before)));
+            let under_ns = run(which)?;
+            let usage = daemon.usage()?.since(before);
+            rss.push(usage.rss_bytes as f64 / f64::from(1 << 20));
+            samples.push(Sample { bare_ns, under_ns, usage });
         }
         daemon.stop()?;
     }
+    eprintln!("idle");
+    let daemon = start()?;
+    let (events, begin) = (daemon.usage()?.events, Instant::now());
+    std::thread::sleep(SETTLE);
+    for _ in 0..2 {
+        let before = daemon.cpu()?;
+        std::thread::sleep(IDLE);
+        idle.push((daemon.cpu()? - before).as_secs_f64() * 1e6 / IDLE.as_secs_f64());
+    }
+    // What others did on the machine: at real rest there are next to none.
+    let idle_events_per_second = (daemon.usage()?.events - events) as f64 / begin.elapsed().as_secs_f64();
+    daemon.stop()?;
     let rows = Loop::ALL
         .into_iter()
         .zip(samples)
-        .map(|(name, samples)| {
+        .map(|(which, samples)| {
             // A loop warms up with a twentieth of its iterations, which the daemon sees too.
-            let iterations = name.iterations() + name.iterations() / 20;
-            let each = |f: &dyn Fn(&(f64, f64, Usage)) -> f64| median(samples.iter().map(f).collect());
+            let iterations = (which.iterations() + which.iterations() / 20) as f64;
+            let each = |f: &dyn Fn(&Sample) -> f64| Summary::of(samples.iter().map(f));
             Row {
-                name: name.name(),
-                iterations: name.iterations(),
-                bare_ns: each(&|s| s.0),
-                under_ns: each(&|s| s.1),
-                added_ns: each(&|s| s.1 - s.0),
-                daemon_cpu_ns: each(&|s| s.2.cpu_ns as f64 / iterations as f64),
-                events: each(&|s| s.2.events as f64 / iterations as f64),
-                lost: samples.iter().map(|s| s.2.lost).sum(),
-                rss_mib: each(&|s| s.2.rss_bytes as f64 / f64::from(1 << 20)),
+                which,
+                bare_ns: each(&|s| s.bare_ns),
+                under_ns: each(&|s| s.under_ns),
+                added_ns: each(&|s| s.under_ns - s.bare_ns),
+                daemon_cpu_ns: each(&|s| s.usage.cpu.as_nanos() as f64 / iterations),
+                events: each(&|s| s.usage.events as f64 / iterations),
+                lost: samples.iter().map(|s| s.usage.lost).sum(),
             }
         })
         .collect();
-    Ok(Report { rounds, rows, idle_cpu_us_per_second: median(idle) })
+    Ok(Report {
+        rounds,
+        rules: crate::ruleset::name(rules),
+        rows,
+        idle_cpu_us_per_second: Summary::of(idle),
+        idle_events_per_second,
+        rss_mib: Summary::of(rss),
+    })
 }
 
-fn run(name: Loop) -> Result<f64> {
+fn run(which: Loop) -> Result<f64> {
     let output = Command::new(env::current_exe()?)
         .arg("worker")
-        .arg(name.to_string())
-        .arg(name.iterations().to_string())
+        .arg(which.to_string())
+        .arg(which.iterations().to_string())
         .arg(LOOP_CPU.to_string())
         .output()?;
-    ensure!(output.status.success(), "{}: {}", name.name(), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{}: {}", which.name(), String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().parse().context("the worker's figure")
-}
-
-/// The middle value; the mean of the two middle ones of an even number.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
 }
 
 impl Report {
@@ -109,42 +134,52 @@ impl Report {
             .iter()
             .map(|row| {
                 serde_json::json!({
-                    "loop": row.name, "iterations": row.iterations, "bare_ns": row.bare_ns,
-                    "under_ns": row.under_ns, "added_ns": row.added_ns, "ratio": row.under_ns / row.bare_ns,
-                    "daemon_cpu_ns": row.daemon_cpu_ns, "events_per_iteration": row.events,
-                    "lost": row.lost, "rss_mib": row.rss_mib,
+                    "loop": row.which.name(), "iterations": row.which.iterations(),
+                    "bare_ns": row.bare_ns.to_json(), "under_ns": row.under_ns.to_json(),
+                    "added_ns": row.added_ns.to_json(), "daemon_cpu_ns": row.daemon_cpu_ns.to_json(),
+                    "events_per_iteration": row.events.to_json(), "lost": row.lost,
                 })
             })
             .collect();
         serde_json::json!({
-            "rounds": self.rounds, "loops": rows, "idle_cpu_us_per_second": self.idle_cpu_us_per_second,
+            "rounds": self.rounds, "rules": self.rules, "loops": rows,
+            "idle_cpu_us_per_second": self.idle_cpu_us_per_second.to_json(),
+            "idle_events_per_second": self.idle_events_per_second, "rss_mib": self.rss_mib.to_json(),
         })
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "medians of {} interleaved rounds; ns and events are per iteration", self.rounds)?;
         writeln!(
             f,
-            "| loop | bare ns | under Yagura ns | added ns | ratio | daemon CPU ns | events | lost | RSS MiB |"
+            "{}; {} rounds, each bare and then under Yagura; per iteration",
+            self.rules, self.rounds
         )?;
-        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+        writeln!(f, "median [min…max]; where the range of `added` is wide, the machine was not quiet")?;
+        writeln!(
+            f,
+            "| loop | bare ns | under Yagura ns | added ns | daemon CPU ns | events | lost | to reach |"
+        )?;
+        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")?;
         for row in &self.rows {
             writeln!(
                 f,
-                "| {} | {:.0} | {:.0} | {:+.0} | {:.3} | {:.0} | {:.2} | {} | {:.1} |",
-                row.name,
+                "| {} | {} | {} | {} | {} | {:.2} | {} | {} |",
+                row.which.name(),
                 row.bare_ns,
                 row.under_ns,
                 row.added_ns,
-                row.under_ns / row.bare_ns,
                 row.daemon_cpu_ns,
-                row.events,
+                row.events.median(),
                 row.lost,
-                row.rss_mib
+                row.which.goal()
             )?;
         }
-        writeln!(f, "idle: {:.0} µs of CPU a second", self.idle_cpu_us_per_second)
+        writeln!(
+            f,
+            "idle: {} µs of CPU a second with {:.1} events/s (to reach: 500); resident: {:.1} MiB (to reach: 30 MB)",
+            self.idle_cpu_us_per_second, self.idle_events_per_second, self.rss_mib
+        )
     }
 }
