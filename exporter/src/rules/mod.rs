@@ -15,6 +15,7 @@ mod constant;
 mod diagnostic;
 mod exceptions;
 mod graph;
+mod index;
 mod item;
 mod lexer;
 mod lists;

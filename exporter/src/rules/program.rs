@@ -13,6 +13,7 @@ use exporter_common::event_type::EventType;
 
 use super::{
     graph::{Class, Edge, Node, class},
+    index::{Conditions, Due, Index, Parts},
     tester::Tester,
     transform,
     typed::{Check, CheckId, Expressions, Term, Test},
@@ -38,10 +39,18 @@ pub(super) struct Program {
     comparisons: usize,
     groups: Vec<Group>,
     /// By event type id.
-    by_type: Vec<Vec<Root>>,
+    by_type: Vec<Roots>,
     /// For an event of the syscall source without a type.
-    untyped: Vec<Root>,
-    audit: Vec<Root>,
+    untyped: Roots,
+    audit: Roots,
+}
+
+/// The rules that an event of one type can match.
+#[derive(Debug)]
+struct Roots {
+    list: Vec<Root>,
+    /// Which of them to evaluate; all if there is none.
+    index: Option<Index>,
 }
 
 /// A [`Candidate`] whose condition has become a step.
@@ -101,6 +110,7 @@ pub struct Scratch {
     holds: Vec<u32>,
     /// Remembered results: generation << 1 | result.
     memories: Vec<u32>,
+    due: Due,
 }
 
 /// Generations are 31 bits, because a memory holds one more.
@@ -147,7 +157,8 @@ impl Program {
                 edges.iter().for_each(|edge| uses[edge.node() as usize] += 1);
             }
         }
-        let (groups, groups_of) = group(&checks, exprs);
+        let Grouping { groups, groups_of, implied } = group(&checks, exprs);
+        let comparisons = groups_of.len();
         // A node comes after the ones it refers to, so their steps are known.
         let (mut steps, mut members, mut memories) = (Vec::with_capacity(nodes.len()), Vec::new(), 0);
         let member = |steps: &[Step], edge: Edge| Member {
@@ -175,14 +186,19 @@ impl Program {
                 }
             });
         }
-        let roots = |list: Vec<Candidate>| -> Vec<Root> {
+        let shares: Vec<Option<usize>> = groups.iter().map(Group::share).collect();
+        let conditions =
+            Compiled { members: &members, groups_of: &groups_of, shares: &shares, implied: &implied };
+        let roots = |list: Vec<Candidate>| -> Roots {
             let root = |Candidate { rule, condition }| Root { rule, condition: member(&steps, condition) };
-            list.into_iter().map(root).collect()
+            let list: Vec<Root> = list.into_iter().map(root).collect();
+            let rules: Vec<Member> = list.iter().map(|root| root.condition).collect();
+            Roots { index: Index::new(&conditions, &rules), list }
         };
         let by_type = by_type.into_iter().map(roots).collect();
         let (untyped, audit) = (roots(untyped), roots(audit));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Program { id, members, memories, comparisons: checks.len(), groups, by_type, untyped, audit }
+        Program { id, members, memories, comparisons, groups, by_type, untyped, audit }
     }
 
     /// Calls `matched` with the index of each rule that matches, in order, until it returns `false`.
@@ -200,21 +216,83 @@ impl Program {
                 None => return,
             },
         };
-        if candidates.is_empty() {
+        if candidates.list.is_empty() {
             return;
         }
         scratch.next(self);
         let mut run = Run { program: self, subject, scratch };
-        for candidate in candidates {
-            if run.holds(candidate.condition) && !matched(candidate.rule) {
-                return;
-            }
+        let mut evaluate = |run: &mut Run<'_, S>, candidate: &Root| {
+            !run.holds(candidate.condition) || matched(candidate.rule)
+        };
+        let Some(index) = &candidates.index else {
+            candidates.list.iter().all(|candidate| evaluate(&mut run, candidate));
+            return;
+        };
+        let due = run.due(index);
+        due.iter().filter_map(|position| candidates.list.get(position)).all(|root| evaluate(&mut run, root));
+        scratch.due = due;
+    }
+}
+
+impl Group {
+    /// How many rules an answer must serve to be worth it for every event: it spares each of them a comparison or
+    /// two.
+    fn share(&self) -> Option<usize> {
+        match self {
+            Group::Field { tester, .. } if tester.reads_whole() => Some(24),
+            Group::Field { .. } => Some(8),
+            Group::Computed { .. } | Group::Pair { .. } => None,
         }
     }
 }
 
+/// Conditions as [`Index`] sees them.
+struct Compiled<'p> {
+    members: &'p [Member],
+    groups_of: &'p [u32],
+    shares: &'p [Option<usize>],
+    implied: &'p HashMap<u32, u32>,
+}
+
+impl Conditions for Compiled<'_> {
+    type Condition = Member;
+
+    fn parts(&self, condition: Member) -> Parts<Member> {
+        match (condition.step, condition.negated) {
+            (Step::Comparison { number, .. }, false) => {
+                Parts::Holds(self.implied.get(&number).copied().unwrap_or(number))
+            }
+            (Step::And { start, end } | Step::Shared { start, end, .. }, negated) => {
+                let members = self.members.get(start as usize..end as usize).unwrap_or_default();
+                if negated {
+                    let not = |member: &Member| Member { step: member.step, negated: !member.negated };
+                    Parts::Any(members.iter().map(not).collect())
+                } else {
+                    Parts::All(members.to_vec())
+                }
+            }
+            (Step::Comparison { .. }, true) | (Step::True, _) => Parts::Other,
+        }
+    }
+
+    fn group(&self, comparison: u32) -> (u32, Option<usize>) {
+        let group = self.groups_of.get(comparison as usize).copied().unwrap_or_default();
+        (group, self.shares.get(group as usize).copied().flatten())
+    }
+}
+
+/// All comparisons, in groups.
+struct Grouping {
+    groups: Vec<Group>,
+    /// By comparison.
+    groups_of: Vec<u32>,
+    /// Of a pattern that is tested alone: the comparison with the text that it begins with, which holds if the
+    /// pattern matches and is answered together with others.
+    implied: HashMap<u32, u32>,
+}
+
 /// Sorts comparisons into groups: by term, and by what they take.
-fn group(checks: &[CheckId], exprs: &Expressions) -> (Vec<Group>, Vec<u32>) {
+fn group(checks: &[CheckId], exprs: &Expressions) -> Grouping {
     let mut groups: Vec<Group> = Vec::new();
     let mut groups_of = Vec::with_capacity(checks.len());
     let mut known: HashMap<(&Term, Class, Option<u32>), usize> = HashMap::new();
@@ -242,12 +320,29 @@ fn group(checks: &[CheckId], exprs: &Expressions) -> (Vec<Group>, Vec<u32>) {
             tester.add(&check.test, check.ty, number);
         }
     }
+    let mut implied = HashMap::new();
+    for (number, id) in checks.iter().enumerate() {
+        let check = exprs.check(*id);
+        let Test::Glob(glob) = &check.test else { continue };
+        let Some((prefix, _)) = glob.literal_ends().filter(|(prefix, _)| !prefix.is_empty()) else {
+            continue;
+        };
+        let at = known.get(&(&check.term, Class::Lookup, None)).copied();
+        if let Some(at) = at.filter(|_| class(&check.test) == Class::Glob)
+            && let Some(Group::Field { tester, .. }) = groups.get_mut(at)
+        {
+            let next = groups_of.len() as u32;
+            tester.add(&Test::Startswith(prefix), check.ty, next);
+            groups_of.push(at as u32);
+            implied.insert(number as u32, next);
+        }
+    }
     for group in &mut groups {
         if let Group::Field { tester, .. } | Group::Computed { tester, .. } = group {
             tester.finish();
         }
     }
-    (groups, groups_of)
+    Grouping { groups, groups_of, implied }
 }
 
 /// The evaluation of one event.
@@ -297,19 +392,33 @@ impl<S: Subject> Run<'_, S> {
             Some(answered) if *answered == generation => {}
             Some(answered) => {
                 *answered = generation;
-                self.answer(group);
+                self.answer(group, |_| ());
             }
             None => return false,
         }
         self.scratch.holds.get(number as usize) == Some(&generation)
     }
 
-    /// Answers all comparisons of a group.
+    /// The rules of an index that can match.
+    fn due(&mut self, index: &Index) -> Due {
+        let mut due = std::mem::take(&mut self.scratch.due);
+        index.begin(&mut due);
+        for group in &index.groups {
+            if let Some(answered) = self.scratch.groups.get_mut(*group as usize) {
+                *answered = self.scratch.generation;
+            }
+            self.answer(*group as usize, |number| index.add(number, &mut due));
+        }
+        due
+    }
+
+    /// Answers all comparisons of a group, and says which hold.
     #[inline(never)]
-    fn answer(&mut self, group: usize) {
+    fn answer(&mut self, group: usize, mut says: impl FnMut(u32)) {
         let generation = self.scratch.generation;
         let holds = &mut self.scratch.holds;
         let mut hit = |number: u32| {
+            says(number);
             if let Some(holds) = holds.get_mut(number as usize) {
                 *holds = generation;
             }

@@ -154,6 +154,11 @@ impl Tester {
         self.kinds = kinds.iter().filter(|(_, used)| *used).fold(0, |kinds, (kind, _)| kinds | kind);
     }
 
+    /// Whether a string is read from end to end.
+    pub fn reads_whole(&self) -> bool {
+        self.kinds & OTHER_BYTES != 0
+    }
+
     /// Calls `hit` with the number of each comparison that holds, perhaps more than once.
     pub fn test(&self, value: &Value<'_>, hit: &mut impl FnMut(u32)) {
         let items = transform::items(value);

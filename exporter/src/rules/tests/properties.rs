@@ -200,7 +200,11 @@ proptest! {
 
     #[test]
     fn compiled_rules_match_what_the_language_says(
-        conditions in proptest::collection::vec(small_condition(), 1..5),
+        // Many rules are indexed, few are not.
+        conditions in prop_oneof![
+            7 => proptest::collection::vec(small_condition(), 1..5),
+            1 => proptest::collection::vec(small_condition(), 32..100),
+        ],
         events in proptest::collection::vec(event(), 1..6),
     ) {
         let text: String = (conditions.iter().enumerate())
