@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use exporter_common::event_type::EventType;
 use yagura_bench::{latency, loops, report, ruleset, stream::Stream};
 
 /// Measures what Yagura adds.
@@ -33,13 +34,34 @@ enum Command {
     /// One timed loop in a process of its own; prints nanoseconds per iteration.
     #[command(hide = true)]
     Worker { name: loops::Loop, iterations: u64, cpu: usize },
+    /// Decides about events of the recorded stream, for a profiler to watch: `openat` or `all`.
+    #[command(hide = true)]
+    Profile { events: String, rules: usize, count: u64 },
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    if let Some(Command::Worker { name, iterations, cpu }) = args.command {
-        println!("{}", loops::work(name, iterations, cpu)?);
-        return Ok(());
+    match args.command {
+        Some(Command::Worker { name, iterations, cpu }) => {
+            println!("{}", loops::work(name, iterations, cpu)?);
+            return Ok(());
+        }
+        Some(Command::Profile { events, rules, count }) => {
+            let types: Vec<EventType> =
+                EventType::ALL.iter().copied().filter(|known| known.name() == events).collect();
+            let set = ruleset::load(&ruleset::base(&args.rules), rules)?;
+            let stream = Stream::cached(&args.yagura)?;
+            let mut pass = stream.pass(&types)?;
+            pass.handle(&set, count);
+            println!(
+                "{count} of {} events, {} rules: {} matches",
+                pass.len(),
+                ruleset::enabled(&set),
+                pass.matches()
+            );
+            return Ok(());
+        }
+        None => {}
     }
     let rules = ruleset::base(&args.rules);
     let measured = report::measure(&args.yagura, &rules, args.rounds)?;

@@ -139,6 +139,7 @@ impl Pass<'_> {
 
     /// The time in which `count` events were decided about. What comes before and after a decision happens, and is
     /// not counted; nor is `clock`, what it takes to read a clock.
+    #[inline(never)]
     pub fn evaluate(&mut self, set: &RuleSet, count: u64, clock: Duration) -> Duration {
         let mut spent = Duration::ZERO;
         for _ in 0..count {
@@ -154,6 +155,7 @@ impl Pass<'_> {
     }
 
     /// The time from the records of `count` events to the end of their rules.
+    #[inline(never)]
     pub fn handle(&mut self, set: &RuleSet, count: u64) -> Duration {
         let begin = Instant::now();
         for _ in 0..count {
