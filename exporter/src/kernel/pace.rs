@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
-/// Sleep while events flow. Bounds the latency that batching adds.
-pub(super) const NAP: Duration = Duration::from_millis(1);
+/// Sleep while events flow. Bounds the latency that batching adds: half of it at the median, with a goal of a
+/// millisecond. What a wakeup costs is shared by what came meanwhile.
+pub(super) const NAP: Duration = Duration::from_micros(1500);
 
 /// Longest sleep of a reader that asked to be woken. A program that read the request's flag just before it
 /// was set, and was then held up by more than the reader's patience, leaves a record without a wakeup: this

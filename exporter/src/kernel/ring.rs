@@ -122,7 +122,7 @@ impl Ring {
         self.drained
     }
 
-    /// Sleeps until it is worth to drain again: not at all while there is a backlog, about a millisecond
+    /// Sleeps until it is worth to drain again: not at all while there is a backlog, [`NAP`]
     /// while events flow, else until an event comes, a [`Waker`] wakes, or `timeout` or a quarter of a second
     /// has passed.
     pub fn wait(&mut self, timeout: Duration) {

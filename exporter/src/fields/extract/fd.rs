@@ -215,9 +215,13 @@ impl<'e> View<'e> {
     pub(super) fn fd_kind(&self) -> Option<FdKind> {
         let event = self.event;
         if let Some(socket) = event.socket() {
-            let listens = matches!(self.connection(), Some(Connection::Listening { .. }));
+            let connection = match socket.family {
+                AF_INET | AF_INET6 => self.connection(),
+                _ => None,
+            };
+            let listens = matches!(connection, Some(Connection::Listening { .. }));
             // IPv4 spoken over an IPv6 socket is IPv4, as in Falco.
-            let v6 = match self.connection() {
+            let v6 = match connection {
                 Some(Connection::Ends { server, .. } | Connection::Listening { server }) => {
                     server.0.is_ipv6()
                 }
