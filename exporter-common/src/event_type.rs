@@ -105,6 +105,7 @@ event_types! {
     Kill = 52, "kill", [62], [37];
     Prctl = 53, "prctl", [157], [172];
     Capset = 54, "capset", [126], [185];
+    IoUringSetup = 55, "io_uring_setup", [425], [425];
 }
 
 /// One more than the largest event type id: the length of tables indexed by id.

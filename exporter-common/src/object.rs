@@ -96,7 +96,7 @@ pub const fn program_of(event_type: EventType) -> Option<&'static str> {
         Setns => "sys_setns",
         Capset => "sys_capset",
         MemfdCreate => "sys_memfd",
-        Ptrace | Setuid | Unshare | Bpf | Userfaultfd | Kill | Prctl => "sys_plain",
+        Ptrace | Setuid | Unshare | Bpf | Userfaultfd | Kill | Prctl | IoUringSetup => "sys_plain",
     })
 }
 

@@ -5,7 +5,7 @@ use exporter_common::record::{CapSets, SectionKind};
 
 use crate::{capture, context, record};
 
-/// ptrace, setuid, unshare, bpf, userfaultfd, kill, prctl.
+/// ptrace, setuid, unshare, bpf, userfaultfd, kill, prctl, io_uring_setup.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_plain(ctx: BtfTracePointContext) -> i32 {
     let Some(event) = context::begin_syscall(&ctx) else { return 0 };

@@ -411,6 +411,12 @@ const ROWS: &[Row] = &[
         fires: &["Dropped file made executable"],
     },
     Row { does: "with cgroup={cgroup} -- {tmp} fchmodat path=/tmp/x mode=0644", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- io_uring_setup entries=4",
+        fires: &["Submission ring made in a container"],
+    },
+    Row { does: "with cgroup={cgroup} -- io_uring_setup entries=0", fires: &[] },
+    Row { does: "io_uring_setup entries=4", fires: &[] },
     // Connections.
     Row {
         does: "with cgroup={cgroup} -- lonely-net ip=10.1.2.3 port=10250 -- connect ip=10.1.2.3 port=10250",

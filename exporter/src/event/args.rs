@@ -260,6 +260,7 @@ pub const fn of(ty: EventType) -> &'static [ArgDef] {
             "res": Res, "size": Special(S::ReceivedSize), "data": Special(S::Data),
             "tuple": Special(S::Tuple), "fd": Fd(0),
         ],
+        T::IoUringSetup => args!["res": ResFd, "entries": Uint(0)],
         T::Kill => args!["res": Res, "pid": Int(0), "sig": Enum(1, Names::Signal)],
         T::Prctl => args![
             "res": Res, "option": Enum(0, Names::Prctl), "arg2_str": Special(S::PrctlArg2Str),

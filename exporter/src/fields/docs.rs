@@ -187,7 +187,8 @@ What these events cannot show:
   overwritten the number of the call. One that uses its descriptor, and one that fails, is `execveat`.
 - Before Linux 6.16, when the last threads of a process end at the same moment on several CPUs, each of them can find
   itself the last: procexit is then reported twice.
-- Opens and connects through io_uring, and `open_by_handle_at`, are not among the events.
+- Opens and connects through io_uring, and `open_by_handle_at`, are not among the events. That a program makes a ring is
+  (`io_uring_setup`); the flags and sizes of the ring are in memory and are not read.
 - Paths are as the process sees them, from its own root: after `chroot(\"/etc\")` the file is `/shadow`, and a bind mount
   gives a file a second path.
 - A descriptor is looked up when the call returns. A thread that replaces it between the end of the work and that
@@ -225,7 +226,7 @@ fn result(ty: EventType) -> &'static str {
         T::Fork | T::Vfork | T::Clone | T::Clone3 => "id of the child in the caller's pid namespace",
         T::Procexit => "none (`evt.arg.status` is the status)",
         T::Open | T::Openat | T::Openat2 | T::Creat | T::Accept | T::Accept4 | T::Socket => "new descriptor",
-        T::Dup | T::Dup2 | T::Dup3 | T::MemfdCreate | T::Userfaultfd => "new descriptor",
+        T::Dup | T::Dup2 | T::Dup3 | T::MemfdCreate | T::Userfaultfd | T::IoUringSetup => "new descriptor",
         T::Bpf => "new descriptor, or 0, by the command",
         T::Sendto | T::Sendmsg | T::Recvfrom | T::Recvmsg => "bytes",
         T::Ptrace | T::Prctl => "by the request, mostly 0",
@@ -259,9 +260,15 @@ fn sections(ty: EventType) -> &'static str {
         T::Umount2 | T::MemfdCreate => "PathArg",
         T::Sendto | T::Sendmsg | T::Recvfrom | T::Recvmsg => "Socket, Sockaddr, UnixLocal, UnixPeer",
         T::Capset => "CapSets",
-        T::Procexit | T::Ptrace | T::Setuid | T::Unshare | T::Bpf | T::Userfaultfd | T::Kill | T::Prctl => {
-            "none"
-        }
+        T::Procexit
+        | T::Ptrace
+        | T::Setuid
+        | T::Unshare
+        | T::Bpf
+        | T::Userfaultfd
+        | T::Kill
+        | T::Prctl
+        | T::IoUringSetup => "none",
     }
 }
 

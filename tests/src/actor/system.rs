@@ -23,6 +23,7 @@ pub const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("finit_module", finit_module),
     ("bpf", bpf),
     ("userfaultfd", |p| files::opened(call(libc::SYS_userfaultfd, [Int(p.number("flags", 0))]))),
+    ("io_uring_setup", io_uring_setup),
     ("kill", kill),
     ("prctl", prctl),
     ("capset", capset),
@@ -129,6 +130,14 @@ fn bpf(params: &Params) {
         call(libc::SYS_bpf, [Int(cmd), Int(0), Int(0)])
     };
     Truth::of(ret).print();
+}
+
+/// A ring of `entries=`.
+fn io_uring_setup(params: &Params) {
+    // struct io_uring_params, 120 bytes.
+    let mut ring = [0u64; 15];
+    let entries = params.number("entries", 1);
+    files::opened(call(libc::SYS_io_uring_setup, [Int(entries), Buf(bytes_of(&mut ring))]));
 }
 
 /// Sends `signal=` to a child of ours that waits for it, or to `pid=` that is not there.

@@ -156,6 +156,23 @@ pub const CASES: &[Case<'_>] = &[
             ],
         )],
     },
+    Case {
+        does: "io_uring_setup entries=4",
+        sees: &[(
+            "io_uring_setup",
+            &[
+                ("evt.res", "SUCCESS"),
+                ("evt.rawres", "{ret}"),
+                ("fd.num", "{ret}"),
+                ("fd.type", "io_uring"),
+                ("evt.arg.entries", "4"),
+            ],
+        )],
+    },
+    Case {
+        does: "io_uring_setup entries=0",
+        sees: &[("io_uring_setup", &[("evt.res", "EINVAL"), ("evt.arg.entries", "0"), ("fd.num", "-1")])],
+    },
     Case { does: "userfaultfd flags=0x2", sees: &[("userfaultfd", &[("evt.res", "EINVAL")])] },
     Case {
         does: "kill signal=SIGTERM",

@@ -185,7 +185,7 @@ fn category(event: &Event<'_>) -> &'static str {
         },
         T::Setuid => "user",
         T::MemfdCreate => "memory",
-        T::InitModule | T::FinitModule | T::Bpf => "other",
+        T::InitModule | T::FinitModule | T::Bpf | T::IoUringSetup => "other",
         T::Kill => "signal",
     }
 }

@@ -253,6 +253,7 @@ impl<'e> View<'e> {
             T::Open | T::Openat | T::Openat2 | T::Creat => Some(FdKind::File),
             T::MemfdCreate => Some(FdKind::Memfd),
             T::Bpf if event.succeeded() => Some(FdKind::Bpf),
+            T::IoUringSetup if event.succeeded() => Some(FdKind::IoUring),
             T::Userfaultfd if event.succeeded() => Some(FdKind::UserFault),
             T::Connect => match event.orphan_address()? {
                 Address::Ip(IpAddr::V4(_), _) => Some(FdKind::Ipv4),
@@ -410,6 +411,7 @@ fn creates_fd(ty: T) -> bool {
             | T::MemfdCreate
             | T::Bpf
             | T::Userfaultfd
+            | T::IoUringSetup
     )
 }
 

@@ -231,6 +231,7 @@ fn arguments_are_written_as_falco_writes_them() {
         (new(T::Clone).args(&[0x1001_0111]).ret(9), &[("flags", "CLONE_THREAD|CLONE_VM|CLONE_NEWUSER")]),
         (new(T::Procexit).ret(9), &[("sig", "SIGKILL"), ("ret", "0"), ("status", "9")]),
         (new(T::Procexit).ret(0x0300), &[("sig", "0"), ("ret", "3")]),
+        (new(T::IoUringSetup).args(&[8]).ret(5), &[("res", "5"), ("entries", "8")]),
         (new(T::Userfaultfd).args(&[0o2_000_000]).ret(-38), &[("res", "ENOSYS"), ("flags", "O_CLOEXEC")]),
         (
             new(T::Dup3).args(&[3, 1, 0o2_000_000]).ret(1),

@@ -250,7 +250,7 @@ fn opens(ty: T) -> bool {
 fn returns_descriptor(ty: T) -> bool {
     opens(ty)
         || matches!(ty, T::Accept | T::Accept4 | T::Socket | T::Dup | T::Dup2 | T::Dup3 | T::MemfdCreate)
-        || matches!(ty, T::Bpf | T::Userfaultfd)
+        || matches!(ty, T::Bpf | T::Userfaultfd | T::IoUringSetup)
 }
 
 /// Calls of which the kernel side tells the kind of descriptor.
