@@ -6,7 +6,6 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts pts /dev/pts
-mount -t tmpfs tmp /tmp
 mount -t tmpfs tmp /var/tmp
 mount -t tmpfs run /run
 mount -t tmpfs shm /dev/shm
