@@ -88,7 +88,27 @@ fn become_user(params: &Params, rest: Vec<Vec<u8>>) {
         assert_eq!(call(libc::SYS_chroot, [Str(&root)]), 0, "chroot");
         assert_eq!(call(libc::SYS_chdir, [Str(c"/")]), 0, "chdir");
     }
+    if params.get("refuse").is_some() {
+        refuse(params.number("refuse", 0));
+    }
     assert!(crate::perform(rest), "no such behaviour");
+}
+
+/// From here on a seccomp filter answers this system call with EPERM, as a container's default profile does with many.
+fn refuse(nr: i64) {
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    // The number is the first member of what a filter sees.
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, u32::try_from(nr).expect("a system call")),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let mut program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    let option = Int(libc::PR_SET_NO_NEW_PRIVS.into());
+    assert_eq!(call(libc::SYS_prctl, [option, Int(1), Int(0), Int(0), Int(0)]), 0, "no new privileges");
+    let mode = Int(libc::SECCOMP_SET_MODE_FILTER.into());
+    assert_eq!(call(libc::SYS_seccomp, [mode, Int(0), Buf(bytes_of(&mut program))]), 0, "seccomp");
 }
 
 /// No mount made here is seen outside.

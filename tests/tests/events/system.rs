@@ -63,6 +63,15 @@ pub const CASES: &[Case<'_>] = &[
         )],
     },
     Case { does: "unshare flags=0x1", sees: &[("unshare", &[("evt.res", "EINVAL"), ("evt.rawres", "-22")])] },
+    // The kernel never enters the system call's function.
+    Case {
+        does: "with refuse=SYS_unshare -- unshare flags=CLONE_NEWUTS",
+        sees: &[("unshare", &[("evt.res", "EPERM"), ("evt.arg.flags", "~CLONE_NEWUTS")])],
+    },
+    Case {
+        does: "with refuse=SYS_mkdir -- mkdir path=refused mode=0700",
+        sees: &[("mkdir", &[("evt.res", "EPERM"), ("evt.arg.path", "{dir}/refused")])],
+    },
     Case {
         does: "mount source=thing target=empty type=tmpfs flags=MS_NOSUID|MS_NODEV data=size=64k",
         sees: &[(
