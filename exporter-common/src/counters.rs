@@ -33,11 +33,14 @@ pub enum GlobalCounter {
     TailCallFailed = 0,
     /// System calls by Yagura itself, which are never reported.
     OwnSyscall = 1,
+    /// A request to io_uring completed of which nothing was kept, because too many were under way or it was
+    /// submitted before the programs were attached: its event lacks what was asked for.
+    UringForgotten = 2,
 }
 
 impl GlobalCounter {
     /// Number of slots.
-    pub const SLOTS: u32 = 2;
+    pub const SLOTS: u32 = 3;
 }
 
 #[cfg(feature = "user")]

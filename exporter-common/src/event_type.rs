@@ -106,6 +106,7 @@ event_types! {
     Prctl = 53, "prctl", [157], [172];
     Capset = 54, "capset", [126], [185];
     IoUringSetup = 55, "io_uring_setup", [425], [425];
+    OpenByHandleAt = 56, "open_by_handle_at", [304], [342];
 }
 
 /// One more than the largest event type id: the length of tables indexed by id.

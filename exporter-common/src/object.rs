@@ -19,6 +19,23 @@ pub const SCHED_EXIT: &str = "sched_exit";
 /// In [`PROGRAMS`] at [`SOCKETCALL_SLOT`]: finds out which call an ia32 `socketcall` is.
 pub const SYS_SOCKETCALL: &str = "sys_socketcall";
 
+/// Attached to the submission of io_uring requests: keeps their arguments. Optional.
+pub const URING_SUBMIT: &str = "uring_submit";
+/// Attached to the completion of io_uring requests: reports them. Optional.
+pub const URING_COMPLETE: &str = "uring_complete";
+/// Attached to where a thread has run what io_uring left to it. Optional.
+pub const URING_TASK_WORK: &str = "uring_task_work";
+/// The same of a ring that is its thread's alone. Optional.
+pub const URING_LOCAL_WORK: &str = "uring_local_work";
+/// In [`PROGRAMS`] at [`URING_ENTER_SLOT`]: reports what was submitted and is done. Optional.
+pub const URING_ENTER: &str = "uring_enter";
+/// System call number of `io_uring_enter`, in both tables.
+pub const IO_URING_ENTER: u32 = 426;
+/// Requests to io_uring that are followed at a time; what a request says is kept with it.
+pub const MAX_URING_REQUESTS: u32 = 512;
+/// The types that io_uring requests become.
+pub const URING_TYPES: &[EventType] = &[EventType::Openat, EventType::Openat2, EventType::Connect];
+
 /// `RingBuf` of records. The loader sets its size (default 8 MiB).
 pub const EVENTS: &str = "EVENTS";
 /// `Array<u32>` of [`crate::event_type::SYSCALL_TABLE_SIZE`]: system call number (plus
@@ -58,6 +75,8 @@ pub const RING_WAKE_BYTES: &str = "RING_WAKE_BYTES";
 /// Value in [`SYSCALL_TYPES`] and index in [`PROGRAMS`] of ia32 `socketcall`, which is not one event type.
 /// Set when any type of [`SOCKETCALL_TYPES`] is on.
 pub const SOCKETCALL_SLOT: u32 = 63;
+/// The same of `io_uring_enter`, which is no event type. Set while one of [`URING_TYPES`] is on.
+pub const URING_ENTER_SLOT: u32 = 62;
 
 /// First argument of ia32 `socketcall(2)` → event type (`include/uapi/linux/net.h`).
 pub const SOCKETCALL_TYPES: &[(u32, EventType)] = &[
@@ -82,7 +101,7 @@ pub const fn program_of(event_type: EventType) -> Option<&'static str> {
     Some(match event_type {
         Fork | Vfork | Clone | Clone3 | Procexit => return None,
         Execve | Execveat => "sys_exec",
-        Open | Openat | Openat2 | Creat => "sys_open",
+        Open | Openat | Openat2 | Creat | OpenByHandleAt => "sys_open",
         Connect | Accept | Accept4 | Bind | Listen | Socket => "sys_socket",
         Sendto | Recvfrom => "sys_sendto",
         Sendmsg | Recvmsg => "sys_sendmsg",
@@ -111,9 +130,10 @@ mod tests {
     use crate::event_type::EVENT_TYPE_SLOTS;
 
     #[test]
-    fn the_socketcall_slot_is_no_event_type() {
-        const { assert!(SOCKETCALL_SLOT < EVENT_TYPE_SLOTS) };
+    fn the_other_slots_are_no_event_types() {
+        const { assert!(SOCKETCALL_SLOT < EVENT_TYPE_SLOTS && URING_ENTER_SLOT < EVENT_TYPE_SLOTS) };
         assert_eq!(EventType::from_id(SOCKETCALL_SLOT as u16), None);
+        assert_eq!(EventType::from_id(URING_ENTER_SLOT as u16), None);
     }
 
     #[test]

@@ -167,6 +167,23 @@ macro_rules! kernel_facts {
                 OFF_KERNFS_PARENT = "kernfs_node.__parent|kernfs_node.parent";
                 OFF_KERNFS_NAME = "kernfs_node.name";
                 OFF_KERNFS_ID = "kernfs_node.id";
+
+                OFF_URING_OPCODE = "io_kiocb.opcode";
+                OFF_URING_REQ_FLAGS = "io_kiocb.flags";
+                OFF_URING_FILE = "io_kiocb.file";
+                OFF_URING_FD = "io_kiocb.cqe.fd";
+                OFF_URING_RES = "io_kiocb.cqe.res";
+                // A request's command begins with the request.
+                OFF_URING_OPEN_DFD = "io_open.dfd";
+                OFF_URING_OPEN_SLOT = "io_open.file_slot";
+                OFF_URING_OPEN_NAME = "io_open.filename";
+                OFF_URING_OPEN_FLAGS = "io_open.how.flags";
+                OFF_URING_OPEN_MODE = "io_open.how.mode";
+                OFF_URING_OPEN_RESOLVE = "io_open.how.resolve";
+                OFF_URING_CONNECT_ADDR = "io_connect.addr";
+                OFF_URING_CONNECT_LEN = "io_connect.addr_len";
+                OFF_FILENAME_NAME = "filename.name";
+                OFF_FILENAME_UPTR = "filename.uptr";
             }
             sizes {
                 SIZE_PID = "pid";
@@ -177,6 +194,8 @@ macro_rules! kernel_facts {
                 ENUM_MEMORY_CGRP_ID = "cgroup_subsys_id.memory_cgrp_id";
                 ENUM_PIDS_CGRP_ID = "cgroup_subsys_id.pids_cgrp_id";
                 ENUM_CPU_CGRP_ID = "cgroup_subsys_id.cpu_cgrp_id";
+                ENUM_URING_CQE_SKIP = "REQ_F.REQ_F_CQE_SKIP_BIT";
+                ENUM_URING_NEED_CLEANUP = "REQ_F.REQ_F_NEED_CLEANUP_BIT";
             }
         }
     };

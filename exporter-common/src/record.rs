@@ -30,6 +30,8 @@ pub const MAX_RECORD: usize = 64 * 1024;
 pub const RECORD_COMPAT: u16 = 1 << 0;
 /// Some memory of the caller could not be read; the section concerned is absent or short.
 pub const RECORD_FAULT: u16 = 1 << 1;
+/// The call was a request to io_uring: the arguments are those that the system call would have had.
+pub const RECORD_IO_URING: u16 = 1 << 2;
 
 /// The data was longer than its bound: what is here is a prefix (of a path: the part next to the leaf).
 pub const SECTION_TRUNCATED: u16 = 1 << 0;

@@ -132,6 +132,26 @@ pub fn begin_process(event_type: u32, regs: Ptr, task: Ptr, ret: i64) -> Option<
     Some(event)
 }
 
+/// Is this type to be reported?
+#[inline(always)]
+pub fn is_wanted(event_type: u32) -> bool {
+    TYPE_CONFIG.get(event_type).is_some_and(|config| config.wants & WANT_EVENT != 0)
+}
+
+/// Begins the record of a request to io_uring, whose arguments the caller writes: not filtered, not described.
+#[inline(always)]
+pub fn begin_uring(s: *mut Scratch, task: Ptr, event_type: u32, ret: i64) -> Option<Event> {
+    let mut event = begin(s, task, event_type, true)?;
+    event.ret = ret;
+    // SAFETY: `s` is this CPU's scratch memory.
+    unsafe {
+        (*s).args = [0; 6];
+        (*s).number = u32::MAX;
+        (*s).compat = 0;
+    }
+    Some(event)
+}
+
 #[inline(always)]
 fn begin(s: *mut Scratch, task: Ptr, event_type: u32, only_if_wanted: bool) -> Option<Event> {
     let config = TYPE_CONFIG.get(event_type)?;

@@ -166,7 +166,7 @@ extern "C" fn group(index: u64, context: *mut path::LoopContext) -> i64 {
     0
 }
 
-/// open, openat, openat2, creat.
+/// open, openat, openat2, creat, open_by_handle_at.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_open(ctx: BtfTracePointContext) -> i32 {
     let Some(event) = context::begin_unfiltered(&ctx) else { return 0 };
@@ -182,7 +182,9 @@ pub fn sys_open(ctx: BtfTracePointContext) -> i32 {
     }
     event.describe();
     put_path_and_info(s, event.task, file, event.ret as u32);
-    if event.is(EventType::Open) || event.is(EventType::Creat) {
+    if event.is(EventType::OpenByHandleAt) {
+        // A handle is no name.
+    } else if event.is(EventType::Open) || event.is(EventType::Creat) {
         names::put(&event, SectionKind::PathArg, event.arg(0), SectionKind::Dir, names::AT_FDCWD);
     } else {
         names::put(&event, SectionKind::PathArg, event.arg(1), SectionKind::Dir, event.arg(0));

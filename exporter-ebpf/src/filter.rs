@@ -110,9 +110,26 @@ impl Pending {
         if let Some((flags, mode)) = flags_and_mode(event, file) {
             self.clauses &= filter.of_open(classes::open(flags, mode));
         }
-        if self.clauses != 0 && filter.asks_raw_name(self.clauses) {
+        let named = !event.is(EventType::OpenByHandleAt);
+        if self.clauses != 0 && named && filter.asks_raw_name(self.clauses) {
             self.clauses &= filter.of_raw_name(raw_name(event.s, name));
         }
+        self.place_and_path(event, filter, file);
+    }
+
+    /// The same of an open by io_uring. Its name is no longer where the caller had it, and not looked at.
+    #[inline(always)]
+    pub fn uring_open(&mut self, event: &Event, file: u64, flags: u64, mode: u64) {
+        let Some(filter) = self.filter else { return };
+        if self.clauses == 0 {
+            return;
+        }
+        self.clauses &= filter.of_open(classes::open(as_opened(flags, file), mode));
+        self.place_and_path(event, filter, file);
+    }
+
+    #[inline(always)]
+    fn place_and_path(&mut self, event: &Event, filter: &Filter, file: u64) {
         self.place(event);
         // One clause that does not ask for the path is enough.
         if self.clauses & filter.any_path != 0 || self.clauses == 0 || file == 0 {
@@ -173,6 +190,8 @@ fn flags_and_mode(event: &Event, file: u64) -> Option<(u64, u64)> {
         Some((event.arg(1), event.arg(2)))
     } else if event.is(EventType::Openat) {
         Some((event.arg(2), event.arg(3)))
+    } else if event.is(EventType::OpenByHandleAt) {
+        Some((event.arg(2), 0))
     } else if event.is(EventType::Creat) {
         Some((CREAT_FLAGS, event.arg(1)))
     } else {
@@ -186,10 +205,18 @@ fn flags_and_mode(event: &Event, file: u64) -> Option<(u64, u64)> {
         if file == 0 {
             return None;
         }
-        // How the file is accessed is what the kernel says.
-        let opened = u64::from(probe::<u32>(file + fact!(OFF_FILE_FLAGS) as u64));
-        Some((how[0] & !O_ACCMODE | opened & O_ACCMODE, how[1]))
+        Some((as_opened(how[0], file), how[1]))
     }
+}
+
+/// Flags of an open: how the file is accessed is what the kernel says, if it was opened.
+#[inline(always)]
+fn as_opened(flags: u64, file: u64) -> u64 {
+    if file == 0 {
+        return flags;
+    }
+    let opened = u64::from(probe::<u32>(file + fact!(OFF_FILE_FLAGS) as u64));
+    flags & !O_ACCMODE | opened & O_ACCMODE
 }
 
 /// Whether the task is in a container, as far as user space has said.

@@ -24,6 +24,7 @@ mod plain;
 mod process;
 mod record;
 mod socket;
+mod uring;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -417,6 +417,13 @@ const ROWS: &[Row] = &[
     },
     Row { does: "with cgroup={cgroup} -- io_uring_setup entries=0", fires: &[] },
     Row { does: "io_uring_setup entries=4", fires: &[] },
+    Row {
+        does: "with cgroup={cgroup} -- open-by-handle path=/etc/hostname mount=/etc",
+        fires: &["File opened by its handle in a container"],
+    },
+    Row { does: "open-by-handle path=/etc/hostname mount=/etc", fires: &[] },
+    // Opened by io_uring.
+    Row { does: "uring-open path=/etc/shadow", fires: &[SENSITIVE_READ] },
     // Connections.
     Row {
         does: "with cgroup={cgroup} -- lonely-net ip=10.1.2.3 port=10250 -- connect ip=10.1.2.3 port=10250",

@@ -63,6 +63,21 @@ fn run(push_down: bool) -> (BTreeMap<String, usize>, f64) {
         assert!(status.expect("bash runs").success());
     };
     bash(&script);
+    // By io_uring: the same events, so the same filter.
+    for words in [
+        ["uring-open", "path=secret", "flags=O_RDONLY"],
+        ["uring-open", "path=deep/er/a", "flags=O_WRONLY"],
+        ["uring-open", "path=missing", "flags=O_RDONLY"],
+        ["uring-open", "path=deep/../log", "flags=O_WRONLY|O_TRUNC"],
+        ["uring-open", "path=/etc/passwd", "flags=O_RDONLY"],
+    ] {
+        let status = Command::new(end_to_end::actor())
+            .args(words)
+            .current_dir(folder.path())
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(status.expect("the actor runs").success());
+    }
     let group = ContainerGroup::new().expect("a cgroup that looks like a container's");
     let procs = group.path().join("cgroup.procs");
     bash(&format!("echo $$ >{}; exec bash -c '{script}'", procs.display()));

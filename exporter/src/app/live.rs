@@ -368,6 +368,7 @@ pub fn numbers(counters: &Counters) -> Result<KernelNumbers, KernelError> {
         types,
         tail_call_failed: counters.global(GlobalCounter::TailCallFailed)?,
         own_syscalls: counters.global(GlobalCounter::OwnSyscall)?,
+        uring_forgotten: counters.global(GlobalCounter::UringForgotten)?,
         ring_used: ring.used,
         ring_capacity: ring.capacity,
         ring_corrupt: ring.corrupt,

@@ -185,6 +185,10 @@ pub const fn of(ty: EventType) -> &'static [ArgDef] {
             "mode": Special(S::OpenMode), "resolve": Flags(2, Names::Resolve), "dev": Special(S::Dev),
             "ino": Special(S::Ino),
         ],
+        T::OpenByHandleAt => args![
+            "fd": ResFd, "mountfd": DirFd(0), "flags": Special(S::OpenFlags), "path": Path,
+            "dev": Special(S::Dev), "ino": Special(S::Ino),
+        ],
         T::Creat => args![
             "fd": ResFd, "name": Path, "mode": Special(S::OpenMode), "dev": Special(S::Dev),
             "ino": Special(S::Ino),

@@ -187,8 +187,9 @@ What these events cannot show:
   overwritten the number of the call. One that uses its descriptor, and one that fails, is `execveat`.
 - Before Linux 6.16, when the last threads of a process end at the same moment on several CPUs, each of them can find
   itself the last: procexit is then reported twice.
-- Opens and connects through io_uring, and `open_by_handle_at`, are not among the events. That a program makes a ring is
-  (`io_uring_setup`); the flags and sizes of the ring are in memory and are not read.
+- Opens and connects by io_uring are `openat`, `openat2` and `connect` events; other requests are not seen. An open into the
+  ring's own table has no descriptor, and the path that was asked for. The flags and sizes of a ring (`io_uring_setup`) are
+  in memory and are not read.
 - Paths are as the process sees them, from its own root: after `chroot(\"/etc\")` the file is `/shadow`, and a bind mount
   gives a file a second path.
 - A descriptor is looked up when the call returns. A thread that replaces it between the end of the work and that
@@ -225,7 +226,14 @@ fn result(ty: EventType) -> &'static str {
     match ty {
         T::Fork | T::Vfork | T::Clone | T::Clone3 => "id of the child in the caller's pid namespace",
         T::Procexit => "none (`evt.arg.status` is the status)",
-        T::Open | T::Openat | T::Openat2 | T::Creat | T::Accept | T::Accept4 | T::Socket => "new descriptor",
+        T::Open
+        | T::Openat
+        | T::Openat2
+        | T::Creat
+        | T::OpenByHandleAt
+        | T::Accept
+        | T::Accept4
+        | T::Socket => "new descriptor",
         T::Dup | T::Dup2 | T::Dup3 | T::MemfdCreate | T::Userfaultfd | T::IoUringSetup => "new descriptor",
         T::Bpf => "new descriptor, or 0, by the command",
         T::Sendto | T::Sendmsg | T::Recvfrom | T::Recvmsg => "bytes",
@@ -244,6 +252,7 @@ fn sections(ty: EventType) -> &'static str {
         }
         T::Fork | T::Vfork | T::Clone | T::Clone3 => "Child, Cgroup (the child's)",
         T::Open | T::Openat | T::Creat => "PathArg, Dir; if it succeeded Path, File",
+        T::OpenByHandleAt => "if it succeeded Path, File",
         T::Openat2 => "PathArg, Dir, OpenHow; if it succeeded Path, File",
         T::Connect | T::Bind => "Socket, Sockaddr, UnixLocal, UnixPeer",
         T::Accept | T::Accept4 => "Socket, Sockaddr, UnixLocal, UnixPeer",
@@ -273,7 +282,14 @@ fn sections(ty: EventType) -> &'static str {
 }
 
 fn describe(ty: EventType, kind: ArgKind) -> (String, &'static str) {
-    let opens = matches!(ty, EventType::Open | EventType::Openat | EventType::Openat2 | EventType::Creat);
+    let opens = matches!(
+        ty,
+        EventType::Open
+            | EventType::Openat
+            | EventType::Openat2
+            | EventType::Creat
+            | EventType::OpenByHandleAt
+    );
     let (text, from) = match kind {
         ArgKind::Res => ("result: a number, or the name of the error", "kernel"),
         ArgKind::ResFd => ("the new descriptor, or the name of the error", "kernel"),

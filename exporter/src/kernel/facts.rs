@@ -102,7 +102,10 @@ const COSTS: &[(&str, &str)] = &[
     ("OFF_CSS_", "container.id"),
     ("OFF_CGROUP_", "container.id"),
     ("OFF_KERNFS_", "container.id"),
+    ("OFF_URING_", "opens and connects by io_uring"),
+    ("OFF_FILENAME_", "the names of opens by io_uring"),
     ("ENUM_", "container.id on hosts with cgroup v1"),
+    ("ENUM_URING_", "opens and connects by io_uring of which no completion is posted"),
 ];
 
 fn cost(global: &str) -> &'static str {

@@ -126,7 +126,19 @@ fn an_open_is_seen_while_it_is_wanted_and_not_after() {
     assert!(attached(&kernel).is_empty(), "load attaches nothing");
 
     kernel.apply(&plan(&[EventType::Openat])).unwrap();
-    assert_eq!(attached(&kernel), ["sched_exec", "sched_exit", "sched_fork", "sys_exit"]);
+    assert_eq!(
+        attached(&kernel),
+        [
+            "sched_exec",
+            "sched_exit",
+            "sched_fork",
+            "sys_exit",
+            "uring_complete",
+            "uring_local_work",
+            "uring_submit",
+            "uring_task_work"
+        ]
+    );
     let first = unique("first");
     try_open(&first);
     let me = rustix::process::getpid().as_raw_pid() as u32;

@@ -17,8 +17,8 @@ use exporter_common::{
     event_type::EventType,
     object::{
         CGROUPS, EVENTS, FILTER_KEYS, FILTERS, GLOBAL_COUNTERS, HOST_MNT_NS, PROGRAMS, RING_WAKE_BYTES,
-        SCHED_EXEC, SCHED_EXIT, SCHED_FORK, SCRATCH, SELF_TGID, SOCKETCALL_SLOT, SOCKETCALL_TYPES, SYS_EXIT,
-        SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG, TYPE_COUNTERS, WAKE, program_of,
+        SCRATCH, SELF_TGID, SYS_EXIT, SYS_SOCKETCALL, SYSCALL_TYPES, TYPE_CONFIG, TYPE_COUNTERS, WAKE,
+        program_of,
     },
     offsets::ABSENT,
     wants::TypeConfig,
@@ -31,6 +31,7 @@ use super::{
     facts::{Facts, MissingFact},
     filters::Banks,
     heap::release_freed_memory,
+    hooks::{HOOKS, URING_PROGRAMS, programs_for, slots_of, tracepoint_of, uring_hooks, wants_uring},
     host::{self, Host, missing_capabilities},
     places::KernelPlaces,
     report::{ProgramReport, TypeReport, chain},
@@ -39,14 +40,6 @@ use super::{
 
 /// Where the running kernel describes its types.
 pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
-
-/// Programs that are attached, each with its tracepoint. All others belong to `sys_exit`, which tail-calls them.
-const HOOKS: &[(&str, &str)] = &[
-    (SCHED_EXEC, "sched_process_exec"),
-    (SCHED_FORK, "sched_process_fork"),
-    (SCHED_EXIT, "sched_process_exit"),
-    (SYS_EXIT, "sys_exit"),
-];
 
 /// The kernel side, loaded. Dropping it detaches everything.
 pub struct Kernel {
@@ -139,6 +132,7 @@ impl Kernel {
         if options.load_all {
             names.extend(EventType::ALL.iter().filter_map(|event_type| program_of(*event_type)));
             names.insert(SYS_SOCKETCALL);
+            names.extend(URING_PROGRAMS);
         }
         kernel.load_programs(&names)?;
         Ok(kernel)
@@ -156,7 +150,8 @@ impl Kernel {
         // Types whose filter stays are not touched; the others change from one filter to the next at once.
         let bank = self.banks.write(&plan.filters)?;
         let plan = &plan.with_bank(bank);
-        let table = plan.syscall_table(|event_type| self.available(event_type));
+        let uring = self.sees_uring() && wants_uring(plan);
+        let table = plan.syscall_table(|event_type| self.available(event_type), uring);
         let wanted = table.iter().any(|id| *id != 0);
 
         self.configure(plan, |old, new| old != new && *new != TypeConfig::default())?;
@@ -165,6 +160,13 @@ impl Kernel {
             self.attach(SYS_EXIT)?;
         } else {
             self.detach(SYS_EXIT)?;
+        }
+        for name in uring_hooks() {
+            if uring {
+                self.attach(name)?;
+            } else {
+                self.detach(name)?;
+            }
         }
         self.route(&table, |old, new| old != 0 && new == 0)?;
         self.configure(plan, |old, new| old != new)?;
@@ -218,6 +220,11 @@ impl Kernel {
             .is_none_or(|name| self.bpf.program(name).is_some() && !self.refused.contains_key(name))
     }
 
+    /// Are requests to io_uring seen, as far as is known?
+    fn sees_uring(&self) -> bool {
+        URING_PROGRAMS.iter().all(|name| !self.refused.contains_key(*name))
+    }
+
     /// Loads those of the programs that are not loaded or refused yet, on several CPUs, and puts them where
     /// `sys_exit` finds them. They run only once the system call table leads to them.
     fn load_programs(&mut self, names: &BTreeSet<&'static str>) -> Result<(), KernelError> {
@@ -243,11 +250,12 @@ impl Kernel {
                 return Err(error);
             }
             let why = chain(&error);
-            tracing::warn!(
-                program = name,
-                error = why,
-                "the kernel refused a program: its event types are off"
-            );
+            let costs = if URING_PROGRAMS.contains(&name) {
+                "opens and connects by io_uring are not seen"
+            } else {
+                "its event types are off"
+            };
+            tracing::warn!(program = name, error = why, costs, "the kernel refused a program");
             self.refused.insert(name.to_owned(), why);
         }
         for name in loaded {
@@ -320,7 +328,7 @@ impl Kernel {
                 Program::BtfTracePoint(_) => "tp_btf",
                 _ => "unexpected",
             },
-            tracepoint: tracepoint_of(name).to_owned(),
+            tracepoint: tracepoint_of(name, None).to_owned(),
             loaded: info.is_some(),
             attached: self.links.contains_key(name),
             id: info.as_ref().map(|info| info.id()),
@@ -383,7 +391,7 @@ fn verify(
         // that another thread panicked; the queue is whole.
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
         while let Some((name, program)) = next() {
-            if let Err(error) = program.load(tracepoint_of(name), &btf) {
+            if let Err(error) = program.load(tracepoint_of(name, Some(&btf)), &btf) {
                 failed.push((name, KernelError::program(name, error)));
             }
         }
@@ -402,37 +410,11 @@ fn verify(
     }))
 }
 
-/// The programs that `sys_exit` calls for the types that a plan wants.
-fn programs_for(plan: &Plan) -> BTreeSet<&'static str> {
-    let mut names = BTreeSet::new();
-    for event_type in EventType::ALL.iter().filter(|event_type| plan.wants(**event_type)) {
-        names.extend(program_of(*event_type));
-        if SOCKETCALL_TYPES.iter().any(|(_, of_call)| of_call == event_type) {
-            names.insert(SYS_SOCKETCALL);
-        }
-    }
-    names
-}
-
-/// The slots of the program array at which a program is called.
-fn slots_of(name: &str) -> impl Iterator<Item = u32> {
-    let socketcall = (name == SYS_SOCKETCALL).then_some(SOCKETCALL_SLOT);
-    EventType::ALL
-        .iter()
-        .filter(move |event_type| program_of(**event_type) == Some(name))
-        .map(|event_type| u32::from(event_type.id()))
-        .chain(socketcall)
-}
-
 fn hook<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {
     match bpf.program_mut(name) {
         Some(Program::BtfTracePoint(program)) => Ok(program),
         _ => Err(KernelError::Lacks { what: "program", name }),
     }
-}
-
-fn tracepoint_of(name: &str) -> &'static str {
-    HOOKS.iter().find(|(hook, _)| *hook == name).map_or("sys_exit", |(_, tracepoint)| tracepoint)
 }
 
 /// Returns when no program runs that ran before.

@@ -21,6 +21,7 @@ mod error;
 mod facts;
 mod filters;
 mod heap;
+mod hooks;
 mod host;
 mod load;
 mod object;

@@ -18,6 +18,7 @@ use super::{live_tests, object::OBJECT};
 const ALLOWED: &[(BpfHelper, &str)] = &[
     (BpfHelper::BPF_FUNC_map_lookup_elem, "bpf_map_lookup_elem"),
     (BpfHelper::BPF_FUNC_map_update_elem, "bpf_map_update_elem"),
+    (BpfHelper::BPF_FUNC_map_delete_elem, "bpf_map_delete_elem"),
     (BpfHelper::BPF_FUNC_ktime_get_ns, "bpf_ktime_get_ns"),
     (BpfHelper::BPF_FUNC_ktime_get_boot_ns, "bpf_ktime_get_boot_ns"),
     (BpfHelper::BPF_FUNC_get_smp_processor_id, "bpf_get_smp_processor_id"),
@@ -164,6 +165,7 @@ fn the_loaded_programs_call_no_helper_that_acts() {
                 ALLOWED.iter().any(|(_, helper)| helper == name)
                     || name.ends_with("_map_lookup_elem")
                     || name.ends_with("_map_update_elem")
+                    || name.ends_with("_map_delete_elem")
             };
             assert!(names.iter().any(allowed), "{} calls {names:?} (distance {})", program.name, insn.imm);
         }

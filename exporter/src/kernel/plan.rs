@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use exporter_common::{
     event_type::{COMPAT_OFFSET, EVENT_TYPE_SLOTS, EventType, IA32_SOCKETCALL, SYSCALL_TABLE_SIZE},
-    object::{SOCKETCALL_SLOT, SOCKETCALL_TYPES},
+    object::{IO_URING_ENTER, SOCKETCALL_SLOT, SOCKETCALL_TYPES, URING_ENTER_SLOT},
     wants::{TypeConfig, WANT_EVENT},
 };
 
@@ -54,8 +54,8 @@ impl Plan {
     }
 
     /// The contents of the kernel's table from system call number to event type, for the wanted types that
-    /// `available` says can be had.
-    pub(super) fn syscall_table(&self, available: impl Fn(EventType) -> bool) -> Vec<u32> {
+    /// `available` says can be had. `uring`: requests to io_uring are followed.
+    pub(super) fn syscall_table(&self, available: impl Fn(EventType) -> bool, uring: bool) -> Vec<u32> {
         let mut table = vec![0; SYSCALL_TABLE_SIZE as usize];
         let mut set = |nr: u32, value: u32| {
             if let Some(slot) = table.get_mut(nr as usize) {
@@ -77,6 +77,10 @@ impl Plan {
                 set(IA32_SOCKETCALL + COMPAT_OFFSET, SOCKETCALL_SLOT);
             }
         }
+        if uring {
+            set(IO_URING_ENTER, URING_ENTER_SLOT);
+            set(IO_URING_ENTER + COMPAT_OFFSET, URING_ENTER_SLOT);
+        }
         table
     }
 }
@@ -95,7 +99,7 @@ mod tests {
         for event_type in types {
             plan.set(*event_type, TypeConfig { wants: WANT_EVENT, ..TypeConfig::default() });
         }
-        let table = plan.syscall_table(available);
+        let table = plan.syscall_table(available, false);
         assert_eq!(table.len(), SYSCALL_TABLE_SIZE as usize);
         table.into_iter().enumerate().filter(|(_, id)| *id != 0).collect()
     }
@@ -119,9 +123,16 @@ mod tests {
     }
 
     #[test]
+    fn io_uring_enter_is_in_both_tables_while_requests_are_followed() {
+        let table = Plan::default().syscall_table(|_| true, true);
+        let set: Vec<_> = table.iter().enumerate().filter(|(_, id)| **id != 0).collect();
+        assert_eq!(set, [(426, &62), (512 + 426, &62)]);
+    }
+
+    #[test]
     fn a_type_with_wants_but_not_the_event_is_off() {
         let mut plan = Plan::default();
         plan.set(EventType::Open, TypeConfig { wants: !WANT_EVENT, max_data: 9, ..TypeConfig::default() });
-        assert!(plan.syscall_table(|_| true).iter().all(|id| *id == 0));
+        assert!(plan.syscall_table(|_| true, false).iter().all(|id| *id == 0));
     }
 }

@@ -161,6 +161,12 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             "System calls of the daemon itself, which are never reported.",
             one(kernel.own_syscalls),
         ),
+        counter(
+            "yagura_kernel_io_uring_forgotten_total",
+            &[],
+            "Opens and connects by io_uring that were reported without their arguments: too many were under way.",
+            one(kernel.uring_forgotten),
+        ),
         gauge("yagura_ring_used_bytes", "Bytes waiting in the ring buffer.", kernel.ring_used),
         gauge("yagura_ring_capacity_bytes", "Size of the ring buffer.", kernel.ring_capacity),
         counter(

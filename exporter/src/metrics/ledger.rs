@@ -24,6 +24,8 @@ pub struct KernelNumbers {
     pub tail_call_failed: u64,
     /// System calls of the daemon itself, which are never reported.
     pub own_syscalls: u64,
+    /// Requests to io_uring that completed when nothing was kept of them.
+    pub uring_forgotten: u64,
     pub ring_used: u64,
     pub ring_capacity: u64,
     /// Times the ring's reader had to skip what it could not delimit.

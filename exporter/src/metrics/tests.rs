@@ -22,6 +22,7 @@ fn kernel() -> KernelNumbers {
             .collect(),
         tail_call_failed: 4,
         own_syscalls: 9,
+        uring_forgotten: 6,
         ring_used: 1,
         ring_capacity: 2,
         ring_corrupt: 0,

@@ -16,6 +16,7 @@ pub const BEHAVIOURS: &[(&str, Behaviour)] = &[
     ("openat", openat),
     ("openat2", openat2),
     ("creat", creat),
+    ("open-by-handle", open_by_handle),
     ("symlink", |p| two_paths(p, libc::SYS_symlink)),
     ("symlinkat", symlinkat),
     ("link", |p| two_paths(p, libc::SYS_link)),
@@ -93,6 +94,35 @@ fn openat2(params: &Params) {
 
 fn creat(params: &Params) {
     opened(call(libc::SYS_creat, [Str(&params.path("path")), Int(mode(params))]));
+}
+
+/// Opens a file by its handle; `bad`: by one that names none.
+fn open_by_handle(params: &Params) {
+    // struct file_handle: handle_bytes, handle_type, the handle.
+    let mut handle = [0u32; 34];
+    handle[0] = 128;
+    let mut mount = 0i32;
+    let made = call(
+        libc::SYS_name_to_handle_at,
+        [
+            Int(libc::AT_FDCWD.into()),
+            Str(&params.path("path")),
+            Buf(bytes_of(&mut handle)),
+            Buf(bytes_of(&mut mount)),
+            Int(0),
+        ],
+    );
+    assert_eq!(made, 0, "actor: name_to_handle_at");
+    if params.has("bad") {
+        handle[1] = 0xfff0;
+    }
+    // One that was opened as a path only is not taken.
+    let flags = libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let folder = call(libc::SYS_openat, [Int(0), Str(&params.path("mount")), Int(flags.into())]);
+    opened(call(
+        libc::SYS_open_by_handle_at,
+        [Int(folder), Buf(bytes_of(&mut handle)), Int(params.number("flags", 0))],
+    ));
 }
 
 fn one_path(params: &Params, nr: libc::c_long) {

@@ -91,12 +91,17 @@ pub struct Pair {
     pub client_port: u16,
 }
 
-/// A listening socket and a client connected to it, not accepted yet.
-pub fn connected_pair(v6: bool) -> Pair {
+/// A listening socket, and its port.
+pub fn listener(v6: bool, backlog: i64) -> (i64, u16) {
     let listener = socket(v6, libc::SOCK_STREAM);
     assert_eq!(bind(listener, &mut Address::loopback(v6, 0)), 0, "bind");
-    assert_eq!(call(libc::SYS_listen, [Int(listener), Int(8)]), 0, "listen");
-    let server_port = local_port(listener);
+    assert_eq!(call(libc::SYS_listen, [Int(listener), Int(backlog)]), 0, "listen");
+    (listener, local_port(listener))
+}
+
+/// A listening socket and a client connected to it, not accepted yet.
+pub fn connected_pair(v6: bool) -> Pair {
+    let (listener, server_port) = listener(v6, 8);
     let client = socket(v6, libc::SOCK_STREAM);
     assert_eq!(connect_to(client, &mut Address::loopback(v6, server_port)), 0, "connect");
     Pair { listener, client, server_port, client_port: local_port(client) }
@@ -104,10 +109,7 @@ pub fn connected_pair(v6: bool) -> Pair {
 
 /// A listener whose queue is full, so that a further connect waits, and its port.
 pub fn full_listener() -> (i64, u16) {
-    let listener = socket(false, libc::SOCK_STREAM);
-    assert_eq!(bind(listener, &mut Address::loopback(false, 0)), 0, "bind");
-    assert_eq!(call(libc::SYS_listen, [Int(listener), Int(0)]), 0, "listen");
-    let port = local_port(listener);
+    let (listener, port) = listener(false, 0);
     for _ in 0..3 {
         connect_to(
             socket(false, libc::SOCK_STREAM | libc::SOCK_NONBLOCK),

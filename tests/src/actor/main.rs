@@ -22,6 +22,7 @@ mod sockets;
 mod system;
 mod truth;
 mod unix;
+mod uring;
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, process::ExitCode};
 
@@ -44,6 +45,7 @@ const FAMILIES: &[&[(&str, Behaviour)]] = &[
     load::BEHAVIOURS,
     context::BEHAVIOURS,
     races::BEHAVIOURS,
+    uring::BEHAVIOURS,
 ];
 
 fn main() -> ExitCode {

@@ -10,6 +10,7 @@ mod sockets;
 mod system;
 mod tasks;
 mod unix;
+mod uring;
 
 use std::collections::BTreeSet;
 
@@ -28,6 +29,7 @@ const FAMILIES: &[&[Case<'_>]] = &[
     sockets::FAILURES,
     system::CASES,
     tasks::CASES,
+    uring::CASES,
 ];
 
 /// Does any field of the row say that the call failed (or, by `false`, succeeded)?
@@ -58,6 +60,11 @@ fn every_event_type_has_its_cases() {
     assert_eq!(has(false), without(&[InitModule, FinitModule, Procexit]), "types with a row that succeeds");
     // A process event is a process: a fork that failed made none. An exit cannot fail.
     assert_eq!(has(true), without(&[Fork, Vfork, Clone, Clone3, Procexit]), "types with a row that fails");
+}
+
+#[test]
+fn io_uring() {
+    end_to_end::case::check_all(uring::CASES, |_| ());
 }
 
 #[test]

@@ -318,4 +318,30 @@ pub const CASES: &[Case<'_>] = &[
             &[("evt.res", "EISDIR"), ("evt.rawres", "-21"), ("fd.name", "{dir}/sub"), ("fd.num", "-1")],
         )],
     },
+    Case {
+        does: "open-by-handle path=file mount={dir} flags=O_RDWR",
+        sees: &[(
+            "open_by_handle_at",
+            &[
+                ("evt.res", "SUCCESS"),
+                ("fd.num", "{ret}"),
+                ("fd.name", "{dir}/file"),
+                ("fd.ino", "{ino}"),
+                ("fd.typechar", "f"),
+                ("evt.arg.path", "{dir}/file"),
+                ("evt.arg.flags", "O_RDWR"),
+                ("evt.is_open_read", "true"),
+                ("evt.is_open_write", "true"),
+                ("evt.category", "file"),
+                ("fs.path.name", "{dir}/file"),
+            ],
+        )],
+    },
+    Case {
+        does: "open-by-handle path=file mount={dir} bad",
+        sees: &[(
+            "open_by_handle_at",
+            &[("evt.res", "!SUCCESS"), ("evt.failed", "true"), ("fd.name", "(absent)")],
+        )],
+    },
 ];

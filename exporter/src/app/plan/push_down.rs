@@ -262,9 +262,11 @@ fn case(random: &mut Random, types: &[EventType]) -> Case {
         remote: None,
     };
     record = match event_type {
-        EventType::Open | EventType::Openat | EventType::Openat2 | EventType::Creat => {
-            opened(random, &mut case, record)
-        }
+        EventType::Open
+        | EventType::Openat
+        | EventType::Openat2
+        | EventType::Creat
+        | EventType::OpenByHandleAt => opened(random, &mut case, record),
         _ => connected(random, &mut case, record),
     };
     case.record = record.build();
@@ -283,15 +285,22 @@ fn opened(random: &mut Random, case: &mut Case, record: RecordBuilder) -> Record
     let words: Vec<u64> =
         padded.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     let dots = words.windows(2).any(|pair| has_dots(pair[0], pair[1]));
-    case.raw_name = if dots { RawName::Dots } else { RawName::Plain };
-    let mut record = record.section(SectionKind::PathArg, &raw);
+    let by_handle = case.event_type == EventType::OpenByHandleAt;
+    case.raw_name = match dots {
+        _ if by_handle => RawName::Unknown,
+        true => RawName::Dots,
+        false => RawName::Plain,
+    };
+    let mut record = if by_handle { record } else { record.section(SectionKind::PathArg, &raw) };
     record = match case.event_type {
         EventType::Open => record.args(&[0, flags, mode]),
         EventType::Openat => record.args(&[0, 0, flags, mode]),
         EventType::Creat => record.args(&[0, mode]),
+        EventType::OpenByHandleAt => record.args(&[3, 0, flags]),
         _ => record.args(&[0, 0, 0, 24]).fixed(SectionKind::OpenHow, &OpenHow { flags, mode, resolve: 0 }),
     };
     let flags = if case.event_type == EventType::Creat { 0o1_101 } else { flags };
+    let mode = if by_handle { 0 } else { mode };
     case.open = Some(classes::open(flags, mode));
     if case.ret >= 0 {
         case.path = components(path);
@@ -409,6 +418,7 @@ fn what_a_rule_matches_passes_the_filter() {
         EventType::Openat,
         EventType::Openat2,
         EventType::Creat,
+        EventType::OpenByHandleAt,
         EventType::Connect,
         EventType::Socket,
         EventType::Dup,

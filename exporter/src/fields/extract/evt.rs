@@ -144,9 +144,15 @@ impl View<'_> {
             T::Symlink | T::Symlinkat => second,
             T::Rename | T::Renameat | T::Renameat2 | T::Link | T::Linkat | T::Mount if target => second,
             T::Rename | T::Renameat | T::Renameat2 | T::Link | T::Linkat => first,
-            T::Open | T::Openat | T::Openat2 | T::Creat | T::Unlink | T::Unlinkat | T::Mkdir | T::Mkdirat => {
-                first
-            }
+            T::Open
+            | T::Openat
+            | T::Openat2
+            | T::Creat
+            | T::OpenByHandleAt
+            | T::Unlink
+            | T::Unlinkat
+            | T::Mkdir
+            | T::Mkdirat => first,
             T::Rmdir | T::Chmod | T::Fchmodat | T::Fchmodat2 => first,
             _ => return None,
         };
@@ -172,7 +178,7 @@ fn category(event: &Event<'_>) -> &'static str {
     match event.event_type() {
         T::Execve | T::Execveat | T::Fork | T::Vfork | T::Clone | T::Clone3 | T::Procexit => "process",
         T::Ptrace | T::Setns | T::Unshare | T::Prctl | T::Capset => "process",
-        T::Open | T::Openat | T::Openat2 | T::Creat | T::Userfaultfd => "file",
+        T::Open | T::Openat | T::Openat2 | T::Creat | T::OpenByHandleAt | T::Userfaultfd => "file",
         T::Symlink | T::Symlinkat | T::Link | T::Linkat | T::Rename | T::Renameat | T::Renameat2 => "file",
         T::Unlink | T::Unlinkat | T::Mkdir | T::Mkdirat | T::Rmdir => "file",
         T::Chmod | T::Fchmod | T::Fchmodat | T::Fchmodat2 | T::Mount | T::Umount2 => "file",
@@ -202,7 +208,7 @@ enum ErrorKind {
 fn error_count<'a>(event: &Event<'_>, counts: impl Fn(ErrorKind) -> bool) -> Option<Value<'a>> {
     let ty = event.event_type();
     let kind = match ty {
-        T::Open | T::Openat | T::Openat2 | T::Creat => ErrorKind::File,
+        T::Open | T::Openat | T::Openat2 | T::Creat | T::OpenByHandleAt => ErrorKind::File,
         T::Connect | T::Accept | T::Accept4 => ErrorKind::Net,
         T::MemfdCreate => ErrorKind::Memory,
         _ if event.socket().is_some() => ErrorKind::Net,
@@ -239,6 +245,8 @@ impl Open {
             T::Open => (event.arg(1), event.arg(2)),
             T::Openat => (event.arg(2), event.arg(3)),
             T::Openat2 => openat2(event)?,
+            // It creates nothing, so it has no mode.
+            T::OpenByHandleAt => (event.arg(2), 0),
             // creat is open with these flags, by definition. Falco does not count it as a write.
             T::Creat => (O_CREAT | 0o1 | 0o1_000, event.arg(1)),
             _ => return None,

@@ -250,7 +250,7 @@ impl<'e> View<'e> {
         }
         match event.event_type() {
             // Falco's guess for a descriptor it knows nothing of: by the call that would have made it.
-            T::Open | T::Openat | T::Openat2 | T::Creat => Some(FdKind::File),
+            T::Open | T::Openat | T::Openat2 | T::Creat | T::OpenByHandleAt => Some(FdKind::File),
             T::MemfdCreate => Some(FdKind::Memfd),
             T::Bpf if event.succeeded() => Some(FdKind::Bpf),
             T::IoUringSetup if event.succeeded() => Some(FdKind::IoUring),
@@ -280,7 +280,7 @@ impl<'e> View<'e> {
             Some(_) => self.socket_name(),
             None => match event.event_type() {
                 T::Connect => self.socket_name(),
-                T::Open | T::Openat | T::Openat2 | T::Creat => {
+                T::Open | T::Openat | T::Openat2 | T::Creat | T::OpenByHandleAt => {
                     self.absolute(SectionKind::Path, SectionKind::PathArg).map(Cow::into_owned)
                 }
                 _ => None,
@@ -401,6 +401,7 @@ fn creates_fd(ty: T) -> bool {
         T::Open
             | T::Openat
             | T::Openat2
+            | T::OpenByHandleAt
             | T::Creat
             | T::Accept
             | T::Accept4

@@ -83,6 +83,7 @@ fn single(ty: T) -> bool {
         T::Open
             | T::Openat
             | T::Openat2
+            | T::OpenByHandleAt
             | T::Creat
             | T::Unlink
             | T::Unlinkat

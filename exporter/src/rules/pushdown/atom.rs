@@ -243,7 +243,7 @@ fn pattern(field: &str, test: &Test, paths: &mut BTreeSet<PathKey>) -> Option<()
 
 /// The open family.
 fn opens(ty: T) -> bool {
-    matches!(ty, T::Open | T::Openat | T::Openat2 | T::Creat)
+    matches!(ty, T::Open | T::Openat | T::Openat2 | T::Creat | T::OpenByHandleAt)
 }
 
 /// Calls of which `fd.num` is the result, or -1.
