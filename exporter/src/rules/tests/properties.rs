@@ -97,11 +97,20 @@ fn small_condition() -> impl Strategy<Value = String> {
             "proc.aname",
             "proc.exepath",
             "tolower(proc.name)",
+            "toupper(fd.name)",
+            "basename(fd.name)",
+            "concat(proc.name, proc.pname)",
+            "join(\"/\", (proc.name, fd.name))",
+            "tolower(basename(proc.exepath))",
         ])
     };
     let operators =
         vec!["=", "!=", "contains", "icontains", "startswith", "endswith", "glob", "iglob", "regex"];
-    let number = || proptest::sample::select(vec!["fd.num", "proc.pid", "fd.sport", "proc.duration"]);
+    let number = || {
+        let fields =
+            vec!["fd.num", "proc.pid", "fd.sport", "proc.duration", "len(proc.name)", "len(proc.aname)"];
+        proptest::sample::select(fields)
+    };
     let numbers = vec!["=", "!=", "<", "<=", ">", ">="];
     let ips = vec!["10.0.0.1", "\"10.0.0.0/8\"", "\"::1\"", "1.1.1.1"];
     let types = vec!["open", "openat", "execve", "connect"];
@@ -182,6 +191,29 @@ fn event() -> impl Strategy<Value = Event> {
         })
 }
 
+/// The condition with each list of values in the place of a list's name, and the lists.
+fn with_lists(condition: &str, lists: &mut Vec<String>) -> String {
+    let mut out = String::new();
+    let mut rest = condition;
+    let begins = ["in (", "intersects (", "pmatch (", "oneof (", "anyof (", "allof ("];
+    while let Some((at, begin)) =
+        begins.iter().filter_map(|begin| Some((rest.find(&format!(" {begin}"))?, *begin))).min()
+    {
+        let (before, after) = rest.split_at(at + 1 + begin.len());
+        let end = after.find(')').expect("a list ends");
+        out += &format!("{before}l{}", lists.len());
+        // Quotes are part of the text that takes the name's place.
+        let items = after[..end]
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| format!("'{item}'"));
+        lists.push(items.collect::<Vec<_>>().join(", "));
+        rest = &after[end..];
+    }
+    out + rest
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -223,6 +255,40 @@ proptest! {
             for rule in set.rules().iter().filter(|rule| compiled.contains(&rule.id)) {
                 prop_assert!(rule.event_types.contains(&event.ty.expect("typed")), "{}", rule.condition_text);
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// Macros and lists mean what they stand for: the same rule written out matches the same events.
+    #[test]
+    fn macros_and_lists_mean_what_they_stand_for(
+        parts in proptest::collection::vec((small_condition(), any::<bool>(), any::<bool>()), 1..5),
+        events in proptest::collection::vec(event(), 1..6),
+    ) {
+        let mut lists = Vec::new();
+        let mut macros = String::new();
+        let mut written_out = String::new();
+        for (number, (condition, negated, both)) in parts.iter().enumerate() {
+            let named = with_lists(condition, &mut lists);
+            let (not, word) = (if *negated { "not " } else { "" }, if *both { "and" } else { "or" });
+            let (mut body, mut full) = (format!("{not}({named})"), format!("{not}({condition})"));
+            if let Some(below) = number.checked_sub(1) {
+                body = format!("{body} {word} m{below}");
+                full = format!("{full} {word} ({written_out})");
+            }
+            macros += &format!("- macro: m{number}\n  condition: {body}\n");
+            written_out = full;
+        }
+        let lists: String = (lists.iter().enumerate())
+            .map(|(number, items)| format!("- list: l{number}\n  items: [{items}]\n"))
+            .collect();
+        let by_name = format!("{lists}{macros}{}", rule_with(&format!("m{}", parts.len() - 1)));
+        let (by_name, plain) = (rules(&by_name), rules(&rule_with(&written_out)));
+        for event in &events {
+            prop_assert_eq!(matches(&by_name, event), matches(&plain, event), "{}\n{:?}", written_out, event);
         }
     }
 }
