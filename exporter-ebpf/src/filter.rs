@@ -10,7 +10,7 @@ use exporter_common::{
     filter::{
         Filter,
         classes::{
-            self, CGROUP_CONTAINER, CGROUP_HOST, Container, KIND_FILE, RawName, address_v4, address_v6,
+            self, CGROUP_CONTAINER, CGROUP_HOST, Container, KIND_FILE, OPENS, RawName, address_v4, address_v6,
             kind_of_family, protocol,
         },
         keys::{KEYS, KeyTable, has_dots},
@@ -124,7 +124,9 @@ impl Pending {
         if self.clauses == 0 {
             return;
         }
-        self.clauses &= filter.of_open(classes::open(as_opened(flags, file), mode));
+        // The mask is for Linux 6.1, whose verifier does not see how many classes there are.
+        let class = mask::<{ OPENS as u64 - 1 }>(classes::open(as_opened(flags, file), mode) as u64);
+        self.clauses &= filter.of_open(class as usize);
         self.place_and_path(event, filter, file);
     }
 

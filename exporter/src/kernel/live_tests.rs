@@ -15,11 +15,14 @@ use std::{
 use exporter_common::{
     counters::GlobalCounter,
     event_type::EventType,
+    filter::classes::RESULT_SUCCESS,
     offsets::ABSENT,
     record::Header,
     wants::{TypeConfig, WANT_EVENT},
 };
 use zerocopy::FromBytes;
+
+use crate::rules::{Clause, Clauses, Dim};
 
 use super::{btf::Btf, facts::Facts, load::BTF_PATH, *};
 
@@ -169,6 +172,24 @@ fn an_open_is_seen_while_it_is_wanted_and_not_after() {
     until(&mut ring, EventType::Openat, &third, |_, _| {});
 }
 
+/// Name of the thread whose opens all filters of the test below let through.
+const OPENER: &str = "live-opener";
+
+/// Lets opens by [`OPENER`] through, and by many others, whose names begin with `salt`.
+fn names_filter(salt: &str) -> Clauses {
+    let many = (0..200).map(|number| format!("{salt}-{number}"));
+    let names = many.chain([OPENER.to_owned()]).map(|name| name.into_bytes().into_boxed_slice());
+    let mut clause = Clause::default();
+    clause.names = Some(names.collect());
+    Clauses::one(clause)
+}
+
+/// Lets failed opens through.
+fn failed_filter() -> Clauses {
+    let failed = Dim::Result.every() & !(1 << RESULT_SUCCESS);
+    Clauses::one(Clause::classes(Dim::Result, failed))
+}
+
 #[test]
 fn no_event_is_lost_while_plans_change() {
     if skip() {
@@ -176,21 +197,38 @@ fn no_event_is_lost_while_plans_change() {
     }
     let mut kernel = load();
     let mut ring = kernel.take_ring().unwrap();
-    let wide = plan(&[EventType::Openat, EventType::Unlinkat, EventType::Rename, EventType::Socket]);
-    let narrow = plan(&[EventType::Openat]);
+    // Every plan lets the opener's opens through, each by another filter: by its name among others, by the result,
+    // and by none.
+    let mut wide = plan(&[EventType::Openat, EventType::Unlinkat, EventType::Rename, EventType::Socket]);
+    wide.filters.insert(EventType::Openat, names_filter("first"));
+    let mut narrow = plan(&[EventType::Openat]);
+    narrow.filters.insert(EventType::Openat, names_filter("second"));
+    let mut failures = plan(&[EventType::Openat, EventType::Rename]);
+    failures.filters.insert(EventType::Openat, failed_filter());
+    let open = plan(&[EventType::Openat]);
     // Once before, so that the changes below need no program loaded.
     kernel.apply(&wide).unwrap();
     let prefix = unique("swap");
     let stop = Arc::new(AtomicBool::new(false));
-    let opener = thread::spawn({
+    let opener = {
         let (prefix, stop) = (prefix.clone(), Arc::clone(&stop));
-        move || {
+        let run = move || {
             let mut opens = 0usize;
             while !stop.load(Ordering::Relaxed) {
                 try_open(&format!("{prefix}-{opens}-"));
                 opens += 1;
             }
             opens
+        };
+        thread::Builder::new().name(OPENER.to_owned()).spawn(run).unwrap()
+    };
+    let others = thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                // It succeeds, by a thread of another name: some filters drop it.
+                fs::read("/proc/self/comm").unwrap();
+            }
         }
     });
     let mut seen: Vec<u32> = Vec::new();
@@ -204,21 +242,24 @@ fn no_event_is_lost_while_plans_change() {
             seen[index] += 1;
         })
     };
-    for _ in 0..200 {
-        kernel.apply(&narrow).unwrap();
-        drain(&mut ring);
-        kernel.apply(&wide).unwrap();
-        drain(&mut ring);
+    for _ in 0..100 {
+        for plan in [&narrow, &failures, &wide, &open] {
+            kernel.apply(plan).unwrap();
+            drain(&mut ring);
+        }
     }
     stop.store(true, Ordering::Relaxed);
     let opens = opener.join().unwrap();
+    others.join().unwrap();
     while drain(&mut ring) > 0 {}
     assert!(opens > 0);
     assert_eq!(seen.len(), opens);
     assert!(seen.iter().all(|count| *count == 1), "each open exactly once");
     let counters = kernel.counters();
     assert_eq!(counters.global(GlobalCounter::TailCallFailed).unwrap(), 0);
-    assert_eq!(counters.of(EventType::Openat).unwrap().lost_ring_full, 0);
+    let openat = counters.of(EventType::Openat).unwrap();
+    assert_eq!(openat.lost_ring_full, 0);
+    assert!(openat.filtered > 0, "the filters were in force");
 }
 
 #[test]

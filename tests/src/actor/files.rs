@@ -114,7 +114,7 @@ fn open_by_handle(params: &Params) {
     );
     assert_eq!(made, 0, "actor: name_to_handle_at");
     if params.has("bad") {
-        handle[1] = 0xfff0;
+        handle[2..].fill(0xffff_fff0);
     }
     // One that was opened as a path only is not taken.
     let flags = libc::O_DIRECTORY | libc::O_CLOEXEC;
