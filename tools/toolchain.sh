@@ -5,6 +5,7 @@
 #   tools/toolchain.sh lint     rustfmt and clippy of that toolchain
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
+#   tools/toolchain.sh docker   a Docker engine, for the test with one
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -50,11 +51,23 @@ deny)
 containers)
     packages containerd runc busybox-static
     ;;
+docker)
+    # The package would start an engine of the machine's, which changes its firewall: tests start their own.
+    policy=/usr/sbin/policy-rc.d
+    if command -v dockerd >/dev/null || [ -e $policy ]; then
+        packages docker.io busybox-static
+    else
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
+        trap 'rm -f $policy' EXIT
+        packages docker.io busybox-static
+    fi
+    ;;
 kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kernels" >&2
     exit 2
     ;;
 esac

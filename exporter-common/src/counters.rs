@@ -34,7 +34,8 @@ pub enum GlobalCounter {
     /// System calls by Yagura itself, which are never reported.
     OwnSyscall = 1,
     /// A request to io_uring completed of which nothing was kept, because too many were under way or it was
-    /// submitted before the programs were attached: its event lacks what was asked for.
+    /// submitted before the programs were attached: its event lacks what was asked for. Or its process ended
+    /// before it was seen to complete: there is no event.
     UringForgotten = 2,
 }
 

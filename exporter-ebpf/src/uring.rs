@@ -57,6 +57,8 @@ struct Kept {
     reported: u32,
     /// The open's result goes to the ring's own table: there is no descriptor.
     direct: u32,
+    /// The process that submitted: an address is used again, also by others.
+    owner: u64,
     args: [u64; 6],
     how: [u64; 3],
     /// The name, or the address.
@@ -104,10 +106,16 @@ pub fn uring_submit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     look_at_last(task, request);
-    // Its memory was that of a request which has not been seen to complete. The result is still there.
+    // Its memory was that of a request which has not been seen to complete. The result is still there, if no other
+    // process had that request.
     if let Some(kept) = REQUESTS.get_ptr_mut(&request) {
         // SAFETY: a value of the map.
-        if unsafe { (*kept).reported } != DONE {
+        let (owner, reported) = unsafe { ((*kept).owner, (*kept).reported) };
+        if owner != owner_of(task) {
+            if reported == 0 {
+                maps::count_global(GlobalCounter::UringForgotten);
+            }
+        } else if reported != DONE {
             report(request, kept, task, DONE);
         }
         let _ = REQUESTS.remove(&request);
@@ -124,7 +132,7 @@ pub fn uring_submit(ctx: BtfTracePointContext) -> i32 {
         }
         (*s).busy = 1;
         let kept: *mut Kept = (&raw mut (*s).record).cast();
-        keep(kept, request, event_type);
+        keep(kept, request, event_type, owner_of(task));
         let _ = REQUESTS.insert(&request, &*kept, 0);
         (*s).busy = 0;
     }
@@ -194,6 +202,8 @@ fn look_at_last(task: Ptr, next: u64) {
     let Some(request) = (unsafe { LAST.get(thread) }).copied() else { return };
     // Then it is another request by now.
     let kept = if request == next { None } else { REQUESTS.get_ptr_mut(&request) };
+    // SAFETY: a value of the map.
+    let kept = kept.filter(|kept| unsafe { (**kept).owner } == owner_of(task));
     let Some(kept) = kept else {
         let _ = LAST.remove(&thread);
         return;
@@ -220,6 +230,12 @@ fn has_flag(flags: u64, bit: usize) -> bool {
     flags >> (bit & 63) & 1 != 0
 }
 
+/// When the task's process began, which tells processes apart.
+#[inline(always)]
+fn owner_of(task: Ptr) -> u64 {
+    load!(u64, load_ptr!(task, OFF_TASK_GROUP_LEADER), OFF_TASK_START_BOOTTIME)
+}
+
 /// Is the task a thread that the kernel made for a ring?
 #[inline(always)]
 fn is_worker(task: Ptr) -> bool {
@@ -228,9 +244,10 @@ fn is_worker(task: Ptr) -> bool {
 
 /// Copies what the request says, before it is issued.
 #[inline(always)]
-unsafe fn keep(kept: *mut Kept, request: u64, event_type: u32) {
+unsafe fn keep(kept: *mut Kept, request: u64, event_type: u32, owner: u64) {
     // SAFETY: `kept` is in this CPU's scratch memory.
     unsafe {
+        (*kept).owner = owner;
         (*kept).event_type = event_type;
         (*kept).len = 0;
         (*kept).reported = 0;

@@ -8,6 +8,7 @@
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
 //! - [`cgroups`]: control groups whose paths look like a container's;
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
+//! - [`docker`]: a Docker engine;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
@@ -17,6 +18,7 @@ pub mod case;
 pub mod cgroups;
 pub mod containerd;
 pub mod daemon;
+pub mod docker;
 pub mod http;
 pub mod live;
 pub mod raw;
@@ -28,6 +30,16 @@ use std::{io::Write, path::PathBuf, time::Duration};
 
 /// How long a wait may last before it is a failure.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Installs what a kind of tests needs (`tools/toolchain.sh`).
+pub fn install(what: &str) {
+    // Tests run beside each other, and packages are installed by one at a time.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let script = repository().join("tools/toolchain.sh");
+    let status = std::process::Command::new(script).arg(what).status().expect("tools/toolchain.sh runs");
+    assert!(status.success(), "what {what} need cannot be installed");
+}
 
 /// False where tests of the kernel side are switched off, said on stderr; they fail otherwise.
 pub fn kernel_tests_run() -> bool {

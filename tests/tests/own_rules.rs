@@ -418,10 +418,10 @@ const ROWS: &[Row] = &[
     Row { does: "with cgroup={cgroup} -- io_uring_setup entries=0", fires: &[] },
     Row { does: "io_uring_setup entries=4", fires: &[] },
     Row {
-        does: "with cgroup={cgroup} -- open-by-handle path=/etc/hostname mount=/etc",
+        does: "with cgroup={cgroup} -- open-by-handle path=file mount={dir}",
         fires: &["File opened by its handle in a container"],
     },
-    Row { does: "open-by-handle path=/etc/hostname mount=/etc", fires: &[] },
+    Row { does: "open-by-handle path=file mount={dir}", fires: &[] },
     // Opened by io_uring.
     Row { does: "uring-open path=/etc/shadow", fires: &[SENSITIVE_READ] },
     // Connections.

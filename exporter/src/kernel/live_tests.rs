@@ -27,7 +27,7 @@ use crate::rules::{Clause, Clauses, Dim};
 use super::{btf::Btf, facts::Facts, load::BTF_PATH, *};
 
 /// A bound on waiting for what must come, far above what it takes: reaching it is a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn skip() -> bool {
     let skip = env::var_os("YAGURA_TEST_NO_BPF").is_some_and(|value| value == "1");

@@ -93,6 +93,10 @@ struct ContainerConfig {
     mounts: Vec<Mount>,
     #[prost(map = "string, string", tag = "9")]
     labels: HashMap<String, String>,
+    #[prost(bool, tag = "12")]
+    stdin: bool,
+    #[prost(bool, tag = "14")]
+    tty: bool,
     #[prost(message, optional, tag = "15")]
     linux: Option<LinuxContainerConfig>,
 }
@@ -179,6 +183,8 @@ pub struct Container<'a> {
     pub labels: &'a [(&'a str, &'a str)],
     pub privileged: bool,
     pub host_pid: bool,
+    /// With a terminal.
+    pub tty: bool,
     /// Host path, path in the container, read-only.
     pub mounts: &'a [(&'a str, &'a str, bool)],
 }
@@ -239,7 +245,7 @@ impl Cri {
 
     /// Makes and starts a container in a sandbox; returns its id.
     pub fn run(&self, sandbox: &str, pod: &Pod<'_>, container: &Container<'_>) -> String {
-        let Container { name, image, command, labels, privileged, host_pid, mounts } = *container;
+        let Container { name, image, command, labels, privileged, host_pid, tty, mounts } = *container;
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.into() }),
             image: Some(ImageSpec { image: image.into() }),
@@ -252,6 +258,8 @@ impl Cri {
                 })
                 .collect(),
             labels: map(labels),
+            stdin: tty,
+            tty,
             linux: Some(LinuxContainerConfig {
                 security_context: Some(ContainerSecurityContext {
                     privileged,
@@ -290,6 +298,10 @@ impl Cri {
         // A pod that is half gone is gone.
         let _stopped: Result<Nothing, String> = self.call("StopPodSandbox", &id);
         let _removed: Result<Nothing, String> = self.call("RemovePodSandbox", &id);
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.call::<ListPodSandboxResponse>("ListPodSandbox", &Nothing {}).is_ok()
     }
 
     pub(super) fn remove_all(&self) {

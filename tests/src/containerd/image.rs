@@ -11,7 +11,7 @@ use std::{
 pub(super) const PAUSE: &str = "localhost/pause:1";
 
 /// An archive of an image with this name, in a folder.
-pub(super) fn archive(name: &str, folder: &Path) -> PathBuf {
+pub(crate) fn archive(name: &str, folder: &Path) -> PathBuf {
     let build = tempfile::tempdir_in(folder).expect("a folder");
     let root = build.path().join("root");
     for dir in ["bin", "etc", "tmp", "proc", "sys", "dev", "var"] {

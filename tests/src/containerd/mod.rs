@@ -15,6 +15,7 @@ use std::{
 use tempfile::TempDir;
 
 pub use cri::{Container, Cri, Pod};
+pub(crate) use image::archive;
 
 use crate::DEADLINE;
 
@@ -23,19 +24,43 @@ use crate::DEADLINE;
 pub struct Containerd {
     child: Child,
     root: TempDir,
+    unified: bool,
 }
 
-/// Installs what is missing: containerd, runc and a static busybox.
-fn install() {
-    let script = crate::repository().join("tools/toolchain.sh");
-    let status = Command::new(script).arg("containers").status().expect("tools/toolchain.sh runs");
-    assert!(status.success(), "containerd, runc and busybox-static cannot be installed");
+/// Starts the program, with the configuration in its folder.
+fn spawn(root: &Path, unified: bool) -> Child {
+    let log = fs::File::create(root.join("containerd.log")).expect("a file");
+    let mut command = if unified {
+        let mut command = Command::new("unshare");
+        let script = "mount -t cgroup2 cgroup /sys/fs/cgroup && exec containerd \"$@\"";
+        command.args(["--mount", "/bin/sh", "-c", script, "sh"]);
+        command
+    } else {
+        Command::new("containerd")
+    };
+    command
+        .arg("--config")
+        .arg(root.join("containerd.toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("containerd starts")
 }
 
 impl Containerd {
     /// Starts it and waits until it answers.
     pub fn start() -> Containerd {
-        install();
+        Containerd::launch(false)
+    }
+
+    /// The same, where the only cgroup hierarchy that it sees is the unified one.
+    pub fn start_unified() -> Containerd {
+        Containerd::launch(true)
+    }
+
+    fn launch(unified: bool) -> Containerd {
+        crate::install("containers");
         let root = tempfile::Builder::new().prefix("yagura-host-").tempdir_in("/var/tmp").expect("a folder");
         let state = root.path().join("run/containerd");
         fs::create_dir_all(&state).expect("a folder");
@@ -57,23 +82,32 @@ impl Containerd {
             pause = image::PAUSE,
         );
         fs::write(&config, text).expect("a file");
-        let log = fs::File::create(root.path().join("containerd.log")).expect("a file");
-        let child = Command::new("containerd")
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("containerd starts");
-        let server = Containerd { child, root };
-        let end = Instant::now() + DEADLINE;
-        while server.ctr(&["version"]).is_err() {
-            assert!(Instant::now() < end, "containerd does not answer:\n{}", server.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let server = Containerd { child: spawn(root.path(), unified), root, unified };
+        server.wait();
         server.import(image::PAUSE, &[]);
         server
+    }
+
+    fn wait(&self) {
+        let end = Instant::now() + DEADLINE;
+        // The part that speaks CRI comes later than the rest.
+        while self.ctr(&["version"]).is_err() || !self.cri().is_there() {
+            assert!(Instant::now() < end, "containerd does not answer:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it as a crash does. What runs in its pods goes on, and its socket stays, with nobody behind it.
+    pub fn crash(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("a status");
+    }
+
+    /// Starts it again.
+    pub fn restart(&mut self) {
+        let _absent = fs::remove_file(self.socket());
+        self.child = spawn(self.root.path(), self.unified);
+        self.wait();
     }
 
     /// What stands for the host's root.
@@ -81,7 +115,8 @@ impl Containerd {
         self.root.path()
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
         self.root().join("run/containerd/containerd.sock")
     }
 
@@ -92,7 +127,7 @@ impl Containerd {
 
     /// Makes an image with busybox and gives it a name and further ones.
     pub fn import(&self, name: &str, others: &[&str]) {
-        let archive = image::archive(name, self.root());
+        let archive = archive(name, self.root());
         let archive = archive.to_str().expect("text");
         let repository = name.rsplit_once(':').map_or(name, |(repository, _)| repository);
         self.ctr(&["-n", "k8s.io", "images", "import", "--digests", "--base-name", repository, archive])
@@ -110,6 +145,19 @@ impl Containerd {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
+    /// The cgroups of all processes with this argument, as `/proc` has them.
+    pub fn groups_of(&self, argument: &str) -> Vec<String> {
+        let mut groups = Vec::new();
+        for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if line.split(|byte| *byte == 0).any(|word| word == argument.as_bytes()) {
+                let text = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+                groups.extend(text.lines().map(str::to_owned));
+            }
+        }
+        groups
+    }
+
     /// What a kubelet speaks with.
     pub fn cri(&self) -> Cri {
         Cri::new(&self.socket())
@@ -119,6 +167,9 @@ impl Containerd {
 impl Drop for Containerd {
     fn drop(&mut self) {
         // Whoever still runs in a pod would outlive it.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            self.restart();
+        }
         self.cri().remove_all();
         let _ended = self.child.kill();
         let _status = self.child.wait();

@@ -65,6 +65,13 @@ fn every_event_type_has_its_cases() {
 #[test]
 fn io_uring() {
     end_to_end::case::check_all(uring::CASES, |_| ());
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    if (numbers.next(), numbers.next()) >= (Some(6), Some(12)) {
+        end_to_end::case::check_all(uring::BY_WORKERS, |_| ());
+    } else {
+        end_to_end::skipped(&format!("Linux {release} does not tell when a worker of a ring is done"));
+    }
 }
 
 #[test]

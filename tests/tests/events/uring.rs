@@ -41,13 +41,23 @@ const CONNECTED: Fields<'_> = &[
 pub const CASES: &[Case<'_>] = &[
     Case { does: "uring-open path=link", sees: &[("openat", OPENED)] },
     // No completion is posted.
-    Case { does: "uring-open path=link skip", sees: &[("openat", OPENED)] },
+    Case {
+        does: "uring-open path=file skip",
+        sees: &[(
+            "openat",
+            &[
+                BY_URING,
+                ("evt.rawres", "{ret}"),
+                ("fd.num", "{ret}"),
+                ("fd.name", "{dir}/file"),
+                ("fd.ino", "{ino}"),
+            ],
+        )],
+    },
     // By a worker of the ring, whose name is the kernel's.
     Case { does: "uring-open path=link async", sees: &[("openat", OPENED)] },
     // Submitted by a thread of the kernel's.
     Case { does: "uring-open path=link poll", sees: &[("openat", OPENED)] },
-    // By a worker, and no completion: when the thread runs what the worker left to it.
-    Case { does: "uring-open path=link async skip", sees: &[("openat", OPENED)] },
     // Nothing tells that it is done: it is taken to succeed, by the name alone.
     Case {
         does: "uring-open path=file poll skip",
@@ -63,7 +73,7 @@ pub const CASES: &[Case<'_>] = &[
     },
     // The completion queue is full.
     Case {
-        does: "uring-overflow path=link",
+        does: "uring-overflow path=file",
         sees: &[("openat", &[BY_URING, ("fd.name", "{dir}/file"), ("fd.num", "{ret}")])],
     },
     // When the completion is posted the descriptor is another file's.
@@ -171,5 +181,15 @@ pub const CASES: &[Case<'_>] = &[
                 ("fd.sip", "127.0.0.1"),
             ],
         )],
+    },
+];
+
+/// What a worker did and no completion tells: seen when the thread runs what the worker left to it. On older kernels
+/// (6.1) a worker leaves nothing.
+pub const BY_WORKERS: &[Case<'_>] = &[
+    Case { does: "uring-open path=link async skip", sees: &[("openat", OPENED)] },
+    Case {
+        does: "uring-overflow path=link",
+        sees: &[("openat", &[BY_URING, ("fd.name", "{dir}/file"), ("fd.num", "{ret}")])],
     },
 ];
