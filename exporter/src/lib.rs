@@ -21,6 +21,7 @@ pub mod event;
 pub mod fields;
 pub mod glob;
 pub mod kernel;
+pub mod kubernetes;
 pub mod metrics;
 pub mod recording;
 pub mod rules;

@@ -43,6 +43,7 @@ use crate::{
         users::{UserDb, UserFiles},
     },
     kernel::{Counters, Kernel, KernelError, KernelOptions, Plan, chain},
+    kubernetes,
     metrics::{KernelNumbers, Ledger, Metrics, ReloadResult},
     recording::{Meta, Recorder, Tap},
     sinks::queue::Sender,
@@ -59,6 +60,8 @@ pub enum StartError {
     Proc(#[source] io::Error),
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+    #[error("cannot watch the Kubernetes API")]
+    Kubernetes(#[from] kubernetes::SettingsError),
     #[error("cannot record to {}", path.display())]
     Record { path: PathBuf, source: io::Error },
 }
@@ -68,6 +71,7 @@ pub enum StartError {
 pub struct Start {
     pub config: Config,
     pub hostname: String,
+    pub node: String,
     pub record: Option<RecordOptions>,
     pub loader: Loader,
     pub rules: Sets,
@@ -137,6 +141,7 @@ impl Live {
         let Start {
             config,
             hostname,
+            node,
             record,
             loader,
             rules,
@@ -170,7 +175,9 @@ impl Live {
             .map_err(StartError::Thread)?;
         let (container_questions, asked) = containers::questions();
         let waker = ring.waker();
-        containers::start(&config.containers, asked, move || waker.wake(), Arc::clone(&ledger.containers))
+        let pods = kubernetes::start(&config.kubernetes, &node, Arc::clone(&ledger.kubernetes))?;
+        let counters = Arc::clone(&ledger.containers);
+        containers::start(&config.containers, pods, asked, move || waker.wake(), counters)
             .map_err(StartError::Thread)?;
         let mut enricher = Enricher::new(EnrichOptions {
             container_questions: Some(container_questions),

@@ -123,6 +123,7 @@ fn feed(
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     };
     // Whose a container was is not recorded: everything is the platform's.
     let tenants = Arc::new(Tenants::new(&[], &meta.hostname, config.rate_limit));

@@ -83,7 +83,12 @@ impl RunError {
 
     /// Whether the user's rules or options are at fault, rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, RunError::Rules | RunError::Web(_) | RunError::Start(StartError::Record { .. }))
+        matches!(
+            self,
+            RunError::Rules
+                | RunError::Web(_)
+                | RunError::Start(StartError::Record { .. } | StartError::Kubernetes(_))
+        )
     }
 }
 
@@ -120,6 +125,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));
@@ -127,12 +133,13 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let intake =
         config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));
     let listen = serve(&config, &metrics, &health, intake.clone()).await?;
-    let hostname = identity.hostname.clone();
+    let (hostname, node) = (identity.hostname.clone(), identity.node.clone());
     let (outputs, queue) =
         Outputs::start(&config, identity, &ledger, &metrics).map_err(RunError::system("stdout"))?;
     let start = Start {
         config: config.clone(),
         hostname,
+        node,
         record,
         loader,
         rules: *rules,

@@ -5,6 +5,7 @@
 //! meaning. Secrets never live here: they come from `YAGURA_…` environment variables.
 
 mod error;
+mod kubernetes;
 mod raw;
 mod tenants;
 mod walk;
@@ -26,6 +27,7 @@ pub use web::{AuditConfig, TlsConfig, TokenSource, WebConfig};
 use crate::{
     containers,
     kernel::{MAX_RING_BYTES, MIN_RING_BYTES},
+    kubernetes::Settings,
     rules::{LoadOptions, Priority, RuleMatching, Selection},
     tenants::Tenant,
 };
@@ -56,6 +58,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub web: WebConfig,
     pub audit: AuditConfig,
+    /// What the Kubernetes API is asked.
+    pub kubernetes: Settings,
     /// Resolve the host names that rules compare addresses with.
     pub resolve_names: bool,
     /// `None`: the machine's own host name.
@@ -140,6 +144,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 9752)),
             web: WebConfig::default(),
             audit: AuditConfig::default(),
+            kubernetes: Settings::default(),
             resolve_names: true,
             hostname: None,
             node: None,
@@ -211,6 +216,7 @@ impl Config {
             listen,
             web,
             audit,
+            kubernetes,
             resolve_names,
             hostname,
             node,
@@ -232,7 +238,7 @@ impl Config {
         let default = Config::default();
         let text = |value: Option<Spanned<String>>| value.map(|v| v.value);
         let flag = |value: Option<Spanned<bool>>, default| value.map_or(default, |v| v.value);
-        let (web, audit) = (web.check(errors), audit.check(errors));
+        let (web, audit, kubernetes) = (web.check(errors), audit.check(errors), kubernetes.check(errors));
         let listen_at = listen.as_ref().map(|listen| listen.at).unwrap_or_default();
         let listen = errors.parsed(listen, default.listen, |text| {
             text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
@@ -276,6 +282,7 @@ impl Config {
             listen,
             web,
             audit,
+            kubernetes,
             resolve_names: flag(resolve_names, default.resolve_names),
             hostname: text(hostname),
             node: text(node),

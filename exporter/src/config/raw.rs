@@ -5,7 +5,9 @@ use std::time::Duration;
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker};
 
 use super::{
-    DEFAULT_WINDOW, tenants,
+    DEFAULT_WINDOW,
+    kubernetes::RawKubernetes,
+    tenants,
     walk::{Errors, Map, Spanned},
     web::{RawAudit, RawWeb},
 };
@@ -33,6 +35,7 @@ pub(super) struct RawConfig {
     pub listen: Option<Spanned<String>>,
     pub web: RawWeb,
     pub audit: RawAudit,
+    pub kubernetes: RawKubernetes,
     pub resolve_names: Option<Spanned<bool>>,
     pub hostname: Option<Spanned<String>>,
     pub node: Option<Spanned<String>>,
@@ -95,6 +98,7 @@ impl RawConfig {
         raw.listen = root.string("listen", errors);
         raw.web = RawWeb::parse(&mut root, errors);
         raw.audit = RawAudit::parse(&mut root, errors);
+        raw.kubernetes = RawKubernetes::parse(&mut root, errors);
         raw.resolve_names = root.bool("resolve_names", errors);
         raw.hostname = root.string("hostname", errors);
         raw.node = root.string("node", errors);

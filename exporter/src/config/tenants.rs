@@ -32,6 +32,8 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, window: std::time::D
             namespaces: Vec::new(),
             labels: Vec::new(),
             annotations: Vec::new(),
+            namespace_labels: Vec::new(),
+            node_labels: Vec::new(),
             images: Vec::new(),
             nodes: Vec::new(),
             scope: scope(&mut entry, errors),
@@ -45,6 +47,8 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, window: std::time::D
             tenant.namespaces = patterns(by.strings("namespaces", errors));
             tenant.labels = labels(by.strings("labels", errors), errors);
             tenant.annotations = labels(by.strings("annotations", errors), errors);
+            tenant.namespace_labels = labels(by.strings("namespace_labels", errors), errors);
+            tenant.node_labels = labels(by.strings("node_labels", errors), errors);
             tenant.images = patterns(by.strings("images", errors));
             tenant.nodes = patterns(by.strings("nodes", errors));
             by.finish(errors);
@@ -53,13 +57,15 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, window: std::time::D
             tenant.namespaces.len(),
             tenant.labels.len(),
             tenant.annotations.len(),
+            tenant.namespace_labels.len(),
+            tenant.node_labels.len(),
             tenant.images.len(),
             tenant.nodes.len(),
         ];
         if any.iter().all(|count| *count == 0) {
             errors.at(
                 at,
-                "a tenant must match something: namespaces, labels, annotations, images or nodes".into(),
+                "a tenant must match something: namespaces, labels, annotations, namespace_labels, images, nodes or node_labels".into(),
             );
         }
         if let Some(mut quota) = entry.map("quota", errors) {

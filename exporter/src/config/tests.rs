@@ -1,5 +1,5 @@
 use super::*;
-use crate::rules::Selector;
+use crate::{kubernetes::ServerUrl, rules::Selector};
 
 fn env(name: &str) -> Option<String> {
     (name == "NODE_NAME").then(|| "node-7".to_owned())
@@ -39,6 +39,7 @@ web:
   tls: {certificate: /c.pem, key: /k.pem, client_ca: /ca.pem}
   tokens: [{file: /t}, {env: YAGURA_AUDIT_TOKEN}]
 k8s_audit: {enabled: false, max_body_size: 1MiB, queue_events: 100, queue_size: 2MiB, remembered_events: 1000}
+kubernetes: {enabled: true, api_server: \"https://k:6443\", ca_file: /ca, token_file: /token, delete_delay: 2m}
 resolve_names: false
 hostname: h
 node: ${NODE_NAME}
@@ -99,6 +100,14 @@ container_engines:
             queue_events: 100,
             queue_bytes: 2 << 20,
             remembered: 1000,
+        },
+        kubernetes: Settings {
+            enabled: Some(true),
+            api_server: Some(ServerUrl::parse("https://k:6443").unwrap()),
+            ca_file: Some("/ca".into()),
+            token_file: Some("/token".into()),
+            delete_delay: Duration::from_secs(120),
+            ..Settings::default()
         },
         resolve_names: false,
         hostname: Some("h".into()),
@@ -196,11 +205,11 @@ fn errors_say_where_and_what() {
         ),
         (
             "tenants: [{name: a}]",
-            "1:11: a tenant must match something: namespaces, labels, annotations, images or nodes",
+            "1:11: a tenant must match something: namespaces, labels, annotations, namespace_labels, images, nodes or node_labels",
         ),
         (
             "tenants: [{name: a, match: {labels: [=x]}}]",
-            "1:11: a tenant must match something: namespaces, labels, annotations, images or nodes\nyagura.yaml:1:38: '=x' is not NAME=PATTERN or NAME",
+            "1:11: a tenant must match something: namespaces, labels, annotations, namespace_labels, images, nodes or node_labels\nyagura.yaml:1:38: '=x' is not NAME=PATTERN or NAME",
         ),
         (
             "tenants: [{name: a, match: {nodes: [a]}, priorities: [{rule: x}]}]",
@@ -287,6 +296,7 @@ fn the_page_lists_every_key_with_its_default() {
         listen,
         web: _,
         audit,
+        kubernetes,
         resolve_names,
         hostname,
         node,
@@ -322,6 +332,7 @@ fn the_page_lists_every_key_with_its_default() {
     assert!(audit.enabled.is_some() && audit_numbers.iter().all(Option::is_some), "{audit_numbers:?}");
     let numbers = [ring_size, max_processes, max_env_bytes, burst, queue_size];
     let times = [window, drain_timeout, containers_wait];
+    assert!(kubernetes.delete_delay.is_some());
     assert!(rules_files.is_some() && block.contains("\nrules: "));
     assert!(engines.iter().all(|engine| engine.enabled.is_some() && engine.sockets.is_some()), "{engines:?}");
     assert!(texts.iter().all(Option::is_some), "{texts:?}");

@@ -10,18 +10,18 @@ const MAX_LABELS: usize = 256;
 const MAX_MOUNTS: usize = 256;
 
 /// A text, unless it is empty.
-pub(super) fn text(text: &str) -> Option<Box<str>> {
+pub(crate) fn text(text: &str) -> Option<Box<str>> {
     let end = text.floor_char_boundary(MAX_TEXT);
     text.get(..end).filter(|text| !text.is_empty()).map(Into::into)
 }
 
 /// A document, unless it is too long.
-pub(super) fn document(text: &str) -> Option<Box<str>> {
+pub(crate) fn document(text: &str) -> Option<Box<str>> {
     (!text.is_empty() && text.len() <= MAX_DOCUMENT).then(|| text.into())
 }
 
 /// Labels or annotations. A document among them (what `kubectl apply` leaves) may be longer than a text.
-pub(super) fn labels<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> Labels {
+pub(crate) fn labels<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> Labels {
     let bounded = labels.into_iter().filter_map(|(name, value)| {
         let value =
             if value.starts_with('{') { document(value).or_else(|| text(value)) } else { text(value) };
@@ -30,7 +30,7 @@ pub(super) fn labels<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -
     bounded.take(MAX_LABELS).collect()
 }
 
-pub(super) fn mounts(mounts: impl Iterator<Item = Mount>) -> Box<[Mount]> {
+pub(crate) fn mounts(mounts: impl Iterator<Item = Mount>) -> Box<[Mount]> {
     mounts.take(MAX_MOUNTS).collect()
 }
 

@@ -2,18 +2,20 @@
 //!
 //! - [`service`]: the thread that takes the [`Question`](crate::enrich::slots::Question)s and fills the slots;
 //! - [`files`], [`oci`], [`state`]: what the runtimes leave in files, which needs no socket;
+//! - [`kubernetes`]: what the API server knows of a pod;
 //! - [`cri`], [`containerd`], [`docker`]: their sockets; [`grpc`] and [`socket`] are the way there.
 //!
 //! Every source is optional and behind one trait, [`Resolver`]. Nothing here is on the hot path, and nothing changes a
 //! container: every request is one that reads. What a runtime says was chosen by whoever made the container: texts and
 //! lists are bounded ([`bounds`]).
 
-mod bounds;
+pub(crate) mod bounds;
 mod containerd;
 mod cri;
 mod docker;
 mod files;
 pub mod grpc;
+mod kubernetes;
 mod oci;
 mod service;
 mod socket;

@@ -6,7 +6,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -22,12 +22,14 @@ use tokio::{
 
 use super::{
     Known, Query, ResolveError, Resolver, containerd::Containerd, cri::Cri, docker::Docker, files::Files,
+    kubernetes::Kubernetes,
 };
 use crate::{
     enrich::{
         container::{Container, Pod, Runtime},
         slots::{Question, Slot},
     },
+    kubernetes::Store,
     metrics::{ContainerCounters, LookupCounters},
 };
 
@@ -42,6 +44,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(4);
 /// Looks at what is known later: since the one before.
 const LATER: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(25), Duration::from_secs(120)];
+
+/// How long changes of pods are gathered.
+const REFRESH: Duration = Duration::from_millis(500);
 
 /// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,15 +85,16 @@ pub fn questions() -> (Sender<Question>, Receiver<Question>) {
     channel(MAX_WAITING)
 }
 
-/// Starts the thread; it ends when nobody can ask any more. `wake` is called when a container has been settled.
+/// Starts the thread; it ends when nobody can ask any more. `kubernetes`: what is known of pods, if it is watched. `wake` is called when a container has been settled.
 pub fn start(
     options: &Options,
+    kubernetes: Option<Arc<Store>>,
     questions: Receiver<Question>,
     wake: impl Fn() + Send + Sync + 'static,
     counters: Arc<ContainerCounters>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let service = Arc::new(Service::new(options, wake, counters));
+    let service = Arc::new(Service::new(options, kubernetes, wake, counters));
     thread::Builder::new().name("yagura-who".into()).spawn(move || {
         runtime.block_on(service.run(questions));
     })?;
@@ -101,6 +107,9 @@ struct Service {
     wake: Box<dyn Fn() + Send + Sync>,
     at_once: Semaphore,
     followed: Arc<Semaphore>,
+    kubernetes: Option<Arc<Store>>,
+    /// Containers of pods, which change with what the API server says of them.
+    pods: Mutex<Vec<Weak<Slot>>>,
     counters: Arc<ContainerCounters>,
 }
 
@@ -112,6 +121,7 @@ struct Source {
 impl Service {
     fn new(
         options: &Options,
+        kubernetes: Option<Arc<Store>>,
         wake: impl Fn() + Send + Sync + 'static,
         counters: Arc<ContainerCounters>,
     ) -> Service {
@@ -125,6 +135,10 @@ impl Service {
         add(containerd, &|path| Box::new(Containerd::new(path)));
         add(docker, &|path| Box::new(Docker::new(path, Runtime::Docker)));
         add(podman, &|path| Box::new(Docker::new(path, Runtime::Podman)));
+        // Last, because it is asked by the pod's uid, which the others tell.
+        resolvers.extend(
+            kubernetes.clone().map(|store| -> Box<dyn Resolver> { Box::new(Kubernetes::new(store)) }),
+        );
         let sources = resolvers
             .into_iter()
             .map(|resolver| Source { counters: counters.of(resolver.name()), resolver })
@@ -135,11 +149,16 @@ impl Service {
             wake: Box::new(wake),
             at_once: Semaphore::new(MAX_AT_ONCE),
             followed: Arc::new(Semaphore::new(MAX_FOLLOWED)),
+            kubernetes,
+            pods: Mutex::default(),
             counters,
         }
     }
 
     async fn run(self: Arc<Service>, mut questions: Receiver<Question>) {
+        if let Some(store) = self.kubernetes.clone() {
+            tokio::spawn(Arc::clone(&self).refresh(store));
+        }
         while let Some(question) = questions.recv().await {
             // Whoever waits for a permit here keeps the questions behind it waiting in their bounded queue.
             let Ok(permit) = self.at_once.acquire().await else { return };
@@ -175,6 +194,9 @@ impl Service {
             sleep(pause).await;
             pause *= 2;
         };
+        if self.kubernetes.is_some() && found.as_ref().is_some_and(|container| container.pod.is_some()) {
+            self.note(&slot);
+        }
         self.counters.settled(found.as_ref().map(Container::names_its_owner));
         slot.settle();
         (self.wake)();
@@ -189,6 +211,46 @@ impl Service {
             }
             Err(_) => self.counters.unfollowed(),
         }
+    }
+
+    /// Keeps what is known of pods as the API server has it, for as long as their containers are known.
+    async fn refresh(self: Arc<Service>, store: Arc<Store>) {
+        let mut changes = store.changes();
+        while changes.changed().await.is_ok() {
+            // Changes come in bursts: once for all that come within a moment.
+            sleep(REFRESH).await;
+            changes.borrow_and_update();
+            let slots: Vec<Weak<Slot>> = {
+                let mut pods = self.pods();
+                pods.retain(|slot| slot.strong_count() != 0);
+                pods.clone()
+            };
+            for slot in slots.iter().filter_map(Weak::upgrade) {
+                let Some(known) = slot.container() else { continue };
+                let uid = known.pod.as_ref().and_then(|pod| pod.uid.as_deref());
+                let Some(pod) = uid.and_then(|uid| store.pod(uid)) else { continue };
+                let updated = (*known).clone().with_pod(pod);
+                if updated != *known {
+                    slot.learn(updated);
+                }
+            }
+        }
+    }
+
+    fn pods(&self) -> MutexGuard<'_, Vec<Weak<Slot>>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a container whose pod may change.
+    fn note(&self, slot: &Arc<Slot>) {
+        let mut pods = self.pods();
+        if pods.len() >= MAX_FOLLOWED {
+            pods.retain(|slot| slot.strong_count() != 0);
+        }
+        if pods.len() >= MAX_FOLLOWED {
+            return self.counters.unfollowed();
+        }
+        pods.push(Arc::downgrade(slot));
     }
 
     /// Looks at a container again, for what is known of it only later. What was known before stays: a container that
@@ -347,7 +409,7 @@ mod tests {
         let wake = move || {
             wake.fetch_add(1, Ordering::Relaxed);
         };
-        let mut service = Service::new(&nowhere, wake, Arc::default());
+        let mut service = Service::new(&nowhere, None, wake, Arc::default());
         let resolver = Box::new(Growing { asked: Arc::clone(&asked), knows });
         service.sources = vec![Source { resolver, counters: service.counters.of("files") }];
         (Arc::new(service), asked, woken)

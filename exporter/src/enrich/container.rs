@@ -2,7 +2,7 @@
 //!
 //! Every text here was chosen by whoever made the image, the pod or the container. It is bounded where it is read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Names and values, in the order of the names.
 pub type Labels = BTreeMap<Box<str>, Box<str>>;
@@ -129,6 +129,19 @@ pub struct Pod {
     pub ip: Option<Box<str>>,
     /// What the network plugin answered, as JSON.
     pub cni: Option<Box<str>>,
+    /// Those of its namespace and of its node, as the Kubernetes API has them; many pods share them.
+    pub namespace_labels: Option<Arc<Labels>>,
+    pub namespace_annotations: Option<Arc<Labels>>,
+    pub node_labels: Option<Arc<Labels>>,
+    /// Who made it, from below: a ReplicaSet, and the Deployment that made that. Empty: nobody did.
+    pub workloads: Option<Box<[Workload]>>,
+}
+
+/// An object that makes pods, or what makes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    pub kind: Box<str>,
+    pub name: Box<str>,
 }
 
 impl Container {
@@ -162,6 +175,16 @@ impl Container {
         }
     }
 
+    /// Takes what is known of its pod, instead of what was known before.
+    #[must_use]
+    pub fn with_pod(self, pod: Pod) -> Container {
+        let pod = match self.pod {
+            Some(before) => pod.or(before),
+            None => pod,
+        };
+        Container { pod: Some(pod), ..self }
+    }
+
     /// Whether it says what a detection needs: whose it is and what runs in it.
     pub fn names_its_owner(&self) -> bool {
         let of_pod = |pod: &Pod| pod.name.is_some() && pod.namespace.is_some();
@@ -181,6 +204,10 @@ impl Pod {
             annotations: self.annotations.or(other.annotations),
             ip: self.ip.or(other.ip),
             cni: self.cni.or(other.cni),
+            namespace_labels: self.namespace_labels.or(other.namespace_labels),
+            namespace_annotations: self.namespace_annotations.or(other.namespace_annotations),
+            node_labels: self.node_labels.or(other.node_labels),
+            workloads: self.workloads.or(other.workloads),
         }
     }
 }

@@ -54,7 +54,7 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 fn families(ledger: &Ledger) -> Vec<Family> {
-    let Ledger { kernel, engine, audit, stdout, recording, containers } = ledger;
+    let Ledger { kernel, engine, audit, stdout, recording, containers, kubernetes } = ledger;
     // Downstream first: what is in flight between two reads then never looks like more came out of a stage
     // than went into it.
     let (delivered, write_error) = (stdout.delivered.get(), stdout.write_error.get());
@@ -96,6 +96,11 @@ fn families(ledger: &Ledger) -> Vec<Family> {
     let table = &engine.table;
     let counter =
         |name, labels, help, samples| Family { name, kind: MetricType::COUNTER, labels, help, samples };
+    let gauges =
+        |name, labels, help, samples| Family { name, kind: MetricType::GAUGE, labels, help, samples };
+    let labelled = |values: &[(&'static str, u64)]| -> Vec<(Vec<&'static str>, u64)> {
+        values.iter().map(|(label, value)| (vec![*label], *value)).collect()
+    };
     let gauge = |name, help, value| Family {
         name,
         kind: MetricType::GAUGE,
@@ -294,6 +299,36 @@ fn families(ledger: &Ledger) -> Vec<Family> {
                     ]
                 })
                 .collect(),
+        ),
+        gauges(
+            "yagura_kubernetes_watch_up",
+            &["resource"],
+            "Whether changes of a kind of objects in the Kubernetes API are followed.",
+            labelled(&kubernetes.ups()),
+        ),
+        gauges(
+            "yagura_kubernetes_objects",
+            &["kind"],
+            "Objects of the Kubernetes API that are kept, deleted pods whose events may still come among them.",
+            labelled(&kubernetes.kept()),
+        ),
+        counter(
+            "yagura_kubernetes_relists_total",
+            &["resource"],
+            "Times that a kind of objects was listed again because its watch was too old.",
+            labelled(&kubernetes.relists()),
+        ),
+        counter(
+            "yagura_kubernetes_request_failures_total",
+            &["reason"],
+            "Requests to the Kubernetes API that failed.",
+            labelled(&kubernetes.failures()),
+        ),
+        counter(
+            "yagura_kubernetes_refused_total",
+            &["kind"],
+            "Objects of the Kubernetes API that were not kept: too many, or without sense.",
+            labelled(&kubernetes.refusals()),
         ),
         gauge(
             "yagura_events_held",

@@ -231,7 +231,7 @@ pub struct RecordingCounters {
 /// What the thread that asks for containers counts.
 #[derive(Debug)]
 pub struct ContainerCounters {
-    pub sources: [(&'static str, Arc<LookupCounters>); 5],
+    pub sources: [(&'static str, Arc<LookupCounters>); 6],
     /// Looked for until their owner was known.
     pub known: AtomicU64,
     /// Looked for, and only a part was found in time.
@@ -253,7 +253,8 @@ pub struct LookupCounters {
 impl Default for ContainerCounters {
     fn default() -> ContainerCounters {
         ContainerCounters {
-            sources: ["files", "cri", "containerd", "docker", "podman"].map(|name| (name, Arc::default())),
+            sources: ["files", "cri", "containerd", "docker", "podman", "kubernetes"]
+                .map(|name| (name, Arc::default())),
             known: AtomicU64::default(),
             partly: AtomicU64::default(),
             unknown: AtomicU64::default(),

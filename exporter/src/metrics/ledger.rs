@@ -14,7 +14,10 @@ use std::sync::Arc;
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
-use super::counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters};
+use super::{
+    KubernetesCounters,
+    counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
+};
 
 /// What the kernel side counted.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +58,7 @@ pub struct Ledger {
     pub stdout: Arc<SinkCounters>,
     pub recording: Arc<RecordingCounters>,
     pub containers: Arc<ContainerCounters>,
+    pub kubernetes: Arc<KubernetesCounters>,
 }
 
 impl std::fmt::Debug for Ledger {

@@ -5,6 +5,7 @@
 
 mod collector;
 mod counters;
+mod kubernetes;
 mod ledger;
 mod process;
 
@@ -23,6 +24,7 @@ pub use counters::{
     AuditCounters, ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters,
     RootCounters, SinkCounters, TableCounters, Tally,
 };
+pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 
 /// Most series of a tenant's detections, if nothing else is said.

@@ -37,6 +37,7 @@ fn ledger() -> Ledger {
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     }
 }
 

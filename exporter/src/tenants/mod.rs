@@ -28,6 +28,10 @@ pub struct Owner<'a> {
     pub namespace: Option<&'a str>,
     pub labels: Option<&'a Labels>,
     pub annotations: Option<&'a Labels>,
+    /// Those of the namespace and the node are the platform's own.
+    pub namespace_labels: Option<&'a Labels>,
+    pub namespace_annotations: Option<&'a Labels>,
+    pub node_labels: Option<&'a Labels>,
     pub image: Option<&'a str>,
 }
 
@@ -43,6 +47,9 @@ impl<'a> Owner<'a> {
                 None => container.labels.as_ref(),
             },
             annotations: pod.and_then(|pod| pod.annotations.as_ref()),
+            namespace_labels: pod.and_then(|pod| pod.namespace_labels.as_deref()),
+            namespace_annotations: pod.and_then(|pod| pod.namespace_annotations.as_deref()),
+            node_labels: pod.and_then(|pod| pod.node_labels.as_deref()),
             image: container.image.reference.as_deref(),
         }
     }
@@ -55,7 +62,10 @@ pub struct Tenant {
     /// All that are given must fit; of each, one entry.
     pub namespaces: Vec<Pattern>,
     pub labels: Vec<Label>,
+    /// Of the pod, or of its namespace.
     pub annotations: Vec<Label>,
+    pub namespace_labels: Vec<Label>,
+    pub node_labels: Vec<Label>,
     pub images: Vec<Pattern>,
     pub nodes: Vec<Pattern>,
     pub scope: Scope,
@@ -94,6 +104,8 @@ impl Tenants {
             namespaces: Vec::new(),
             labels: Vec::new(),
             annotations: Vec::new(),
+            namespace_labels: Vec::new(),
+            node_labels: Vec::new(),
             images: Vec::new(),
             nodes: Vec::new(),
             scope: Scope::default(),
@@ -134,7 +146,10 @@ impl Tenant {
         fits(&self.namespaces, owner.namespace)
             && fits(&self.images, owner.image)
             && has(&self.labels, owner.labels)
-            && has(&self.annotations, owner.annotations)
+            && (has(&self.annotations, owner.annotations)
+                || has(&self.annotations, owner.namespace_annotations))
+            && has(&self.namespace_labels, owner.namespace_labels)
+            && has(&self.node_labels, owner.node_labels)
     }
 }
 

@@ -28,6 +28,7 @@ fn start() -> Running {
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());

@@ -76,6 +76,7 @@ fn fixture(rule_limit: RateLimit, change: impl FnOnce(&mut Tenant)) -> Fixture {
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));

@@ -51,6 +51,7 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let active = active(RULES, matching, &metrics, &limit);

@@ -74,6 +74,7 @@ fn metrics() -> Metrics {
         stdout: Arc::default(),
         recording: Arc::default(),
         containers: Arc::default(),
+        kubernetes: Arc::default(),
     };
     Metrics::new(ledger).unwrap()
 }

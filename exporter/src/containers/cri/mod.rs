@@ -183,6 +183,7 @@ fn pod(status: &PodSandboxStatus, info: &HashMap<String, String>) -> Pod {
         annotations: Some(labels(&status.annotations)),
         ip: status.network.as_ref().and_then(|network| bounds::text(&network.ip)),
         cni: cni.as_deref().and_then(bounds::document),
+        ..Pod::default()
     }
 }
 

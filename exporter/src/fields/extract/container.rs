@@ -60,6 +60,18 @@ impl View<'_> {
             F::Label => label(container.labels.as_ref()?, arg),
             F::Labels => Some(all(container.labels.as_ref()?)),
             F::NsName => pod()?.namespace.as_deref().map(text),
+            F::NsLabel => label(pod()?.namespace_labels.as_deref()?, arg),
+            F::NsLabels => Some(all(pod()?.namespace_labels.as_deref()?)),
+            F::RsName
+            | F::DeploymentName
+            | F::DaemonSetName
+            | F::StatefulSetName
+            | F::JobName
+            | F::CronJobName => {
+                let kind = kind_of(field)?;
+                let mut workloads = pod()?.workloads.as_deref()?.iter();
+                Some(text(&workloads.find(|workload| *workload.kind == *kind)?.name))
+            }
             F::PodName => pod()?.name.as_deref().map(text),
             F::PodId | F::PodUid => pod()?.uid.as_deref().map(text),
             F::PodSandboxId => {
@@ -91,9 +103,19 @@ impl View<'_> {
                 | F::PodIp
                 | F::PodCniJson
                 | F::CniJson
-        );
+                | F::NsLabel
+                | F::NsLabels
+        ) || kind_of(field).is_some();
         match self.container() {
             Some(None) => false,
+            // Whoever made the pod is known, and is of another kind.
+            _ if kind_of(field).is_some()
+                && self
+                    .metadata()
+                    .is_some_and(|c| c.pod.as_ref().is_some_and(|pod| pod.workloads.is_some())) =>
+            {
+                false
+            }
             _ => !of_pod || self.metadata().is_none_or(|container| container.pod.is_some()),
         }
     }
@@ -110,6 +132,19 @@ impl View<'_> {
         };
         Value::Bool(command.and_then(is_probe) == Some(true))
     }
+}
+
+/// The kind of object whose name the field is.
+const fn kind_of(field: F) -> Option<&'static str> {
+    Some(match field {
+        F::RsName => "ReplicaSet",
+        F::DeploymentName => "Deployment",
+        F::DaemonSetName => "DaemonSet",
+        F::StatefulSetName => "StatefulSet",
+        F::JobName => "Job",
+        F::CronJobName => "CronJob",
+        _ => return None,
+    })
 }
 
 fn text(text: &str) -> Value<'_> {

@@ -33,6 +33,14 @@ fields! {
     Label = "container.label", String, RequiredName, One, SYSCALL, 0, "One label of the container.";
     Labels = "container.labels", String, None, One, SYSCALL, 0, "All labels of the container, name:value, separated by commas.";
     NsName = "k8s.ns.name", String, None, One, SYSCALL, 0, "Namespace of the pod.";
+    NsLabel = "k8s.ns.label", String, RequiredName, One, SYSCALL, 0, "One label of the namespace, by the Kubernetes API.";
+    NsLabels = "k8s.ns.labels", String, None, One, SYSCALL, 0, "All labels of the namespace, name:value, separated by commas.";
+    RsName = "k8s.rs.name", String, None, One, SYSCALL, 0, "ReplicaSet that made the pod, by the Kubernetes API.";
+    DeploymentName = "k8s.deployment.name", String, None, One, SYSCALL, 0, "Deployment that made the pod's ReplicaSet.";
+    DaemonSetName = "k8s.daemonset.name", String, None, One, SYSCALL, 0, "DaemonSet that made the pod (ours).";
+    StatefulSetName = "k8s.statefulset.name", String, None, One, SYSCALL, 0, "StatefulSet that made the pod (ours).";
+    JobName = "k8s.job.name", String, None, One, SYSCALL, 0, "Job that made the pod (ours).";
+    CronJobName = "k8s.cronjob.name", String, None, One, SYSCALL, 0, "CronJob that made the pod's Job (ours).";
     PodName = "k8s.pod.name", String, None, One, SYSCALL, 0, "Name of the pod.";
     PodId = "k8s.pod.id", String, None, One, SYSCALL, 0, "Uid of the pod (deprecated by Falco: k8s.pod.uid).";
     PodUid = "k8s.pod.uid", String, None, One, SYSCALL, 0, "Uid of the pod.";

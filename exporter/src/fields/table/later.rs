@@ -9,14 +9,13 @@ use super::{
     Provided, Row, SYSCALL, rows,
 };
 
-const OWNERS: &str = "Falco deprecated it, and nothing here asks the Kubernetes API for it";
+const OWNERS: &str =
+    "Falco deprecated it, and of these objects only the names of those that made a pod are asked for";
 
-/// Kubernetes' metadata that Falco does not fill any more: rules that use it load, comparisons are false.
+/// Kubernetes' metadata that Falco does not fill any more, and neither do we: rules that use it load, comparisons are
+/// false.
 const DEPRECATED: &[Row] = &[
     ("k8s.ns.id", String, None, One, "Id of the namespace."),
-    ("k8s.ns.label", String, RequiredName, One, "One label of the namespace."),
-    ("k8s.ns.labels", String, None, One, "All labels of the namespace."),
-    ("k8s.deployment.name", String, None, One, "Name of the deployment."),
     ("k8s.deployment.id", String, None, One, "Id of the deployment."),
     ("k8s.deployment.label", String, RequiredName, One, "One label of the deployment."),
     ("k8s.deployment.labels", String, None, One, "All labels of the deployment."),
@@ -24,7 +23,6 @@ const DEPRECATED: &[Row] = &[
     ("k8s.rc.id", String, None, One, "Id of the replication controller."),
     ("k8s.rc.label", String, RequiredName, One, "One label of the replication controller."),
     ("k8s.rc.labels", String, None, One, "All labels of the replication controller."),
-    ("k8s.rs.name", String, None, One, "Name of the replica set."),
     ("k8s.rs.id", String, None, One, "Id of the replica set."),
     ("k8s.rs.label", String, RequiredName, One, "One label of the replica set."),
     ("k8s.rs.labels", String, None, One, "All labels of the replica set."),
