@@ -8,12 +8,14 @@
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
 //! - [`cgroups`]: control groups whose paths look like a container's;
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
+//! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`docker`]: a Docker engine;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
 //! defect reaches.
 
+pub mod api_server;
 pub mod case;
 pub mod cgroups;
 pub mod containerd;

@@ -280,16 +280,25 @@ impl Cri {
         id
     }
 
-    /// Runs a command in a container; returns what it printed.
+    /// Runs a command in a container, which must succeed; returns what it printed.
     pub fn exec(&self, container: &str, command: &[&str]) -> String {
+        let answer = self.execute(container, command);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(answer.exit_code, 0, "{command:?}: {}", text(&answer.stderr));
+        text(&answer.stdout)
+    }
+
+    /// Runs a command in a container; returns its status.
+    pub fn try_exec(&self, container: &str, command: &[&str]) -> i32 {
+        self.execute(container, command).exit_code
+    }
+
+    fn execute(&self, container: &str, command: &[&str]) -> ExecSyncResponse {
         let request = ExecSyncRequest {
             container_id: container.into(),
             cmd: command.iter().map(ToString::to_string).collect(),
         };
-        let answer: ExecSyncResponse = self.call("ExecSync", &request).expect("it runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert_eq!(answer.exit_code, 0, "{command:?}: {}", text(&answer.stderr));
-        text(&answer.stdout)
+        self.call("ExecSync", &request).expect("it runs")
     }
 
     /// Ends a pod and everything in it.
