@@ -4,6 +4,7 @@ use end_to_end::{
     api_server::ApiServer,
     containerd::{Container, Containerd, Pod},
     daemon::{Daemon, Options},
+    http::Client,
     kernel_tests_run,
 };
 use serde_json::{Value, json};
@@ -16,6 +17,12 @@ const RULES: &str = "
   output: >
     %proc.cmdline %k8s.ns.name %k8s.pod.name %k8s.ns.label[team] %k8s.ns.labels %k8s.rs.name %k8s.deployment.name
     %k8s.daemonset.name
+  priority: NOTICE
+- rule: Listed
+  desc: Secrets are listed.
+  source: k8s_audit
+  condition: ka.verb = list and ka.target.resource = secrets
+  output: listed
   priority: NOTICE
 ";
 const POD: Pod<'_> =
@@ -58,7 +65,7 @@ fn a_pod_is_its_namespaces_and_its_nodes_tenant_and_names_its_deployment() {
         "node: n1\nrate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n{}\
          tenants:\n  - name: blue\n    match: {{namespace_labels: [team=blue]}}\n  \
          - name: red\n    match: {{namespace_labels: [team=red], node_labels: [pool=gpu]}}\n  \
-         - name: nowhere\n    match: {{node_labels: [pool=other]}}\n",
+         - name: red-elsewhere\n    match: {{namespace_labels: [team=red]}}\n  - name: nowhere\n    match: {{node_labels: [pool=other]}}\n",
         server.root().display(),
         api.config(folder.path()),
     );
@@ -108,6 +115,18 @@ fn a_pod_is_its_namespaces_and_its_nodes_tenant_and_names_its_deployment() {
     assert_eq!(found["output_fields"]["k8s.daemonset.name"], "agent", "{found:#}");
     assert_eq!(found["output_fields"]["k8s.deployment.name"], Value::Null, "{found:#}");
     assert_eq!(found["tenant"], "red", "{found:#}");
+    // So is a request about the namespace.
+    let event = json!({"auditID": "a", "stage": "ResponseComplete", "verb": "list",
+        "objectRef": {"resource": "secrets", "namespace": "shop"}});
+    let list =
+        json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": [event]});
+    let answer = Client::plain(daemon.address()).post("/k8s-audit", &[], list.to_string().as_bytes());
+    assert_eq!(answer.expect("an answer").status, 200);
+    let found = daemon.detection(|detection| detection["rule"] == "Listed");
+    assert_eq!(
+        found["tenant"], "red-elsewhere",
+        "by the namespace alone: an event of the API has no node: {found:#}"
+    );
     cri.remove_pod(&sandbox);
     cri.remove_pod(&late_sandbox);
     assert_eq!(daemon.stop().balance()["lost"], 0);

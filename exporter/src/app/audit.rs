@@ -19,6 +19,7 @@ use crate::{
     config::RateLimit,
     detection::{Correlation, Detection},
     fields::FieldRef,
+    kubernetes::Store,
     metrics::AuditCounters,
     sinks::queue::Sender,
     tenants::{Owner, Tenants},
@@ -38,6 +39,8 @@ pub struct AuditParts {
     pub counters: Arc<AuditCounters>,
     pub hostname: String,
     pub cluster: String,
+    /// What is known of namespaces, if the API server is watched.
+    pub namespaces: Option<Arc<Store>>,
 }
 
 /// The running thread.
@@ -88,8 +91,22 @@ impl Drop for End {
 }
 
 fn work(parts: AuditParts, offer: &Mutex<Option<Box<Active>>>) {
-    let AuditParts { intake, sessions, active, limit, queue, counters, hostname, cluster } = parts;
-    let mut judge = Judge::new(sessions, active, limit, counters, hostname, cluster);
+    let AuditParts { intake, sessions, active, limit, queue, counters, hostname, cluster, namespaces } =
+        parts;
+    let mut judge = Judge {
+        sessions,
+        active: Box::new(active),
+        scratch: Scratches::default(),
+        limit,
+        counters,
+        hostname,
+        cluster,
+        namespaces,
+        time: time_field(),
+        start: Instant::now(),
+        number: 0,
+        first_ns: 0,
+    };
     loop {
         let taken = intake.take(IDLE);
         // After the event is there: rules that were exchanged before it came apply to it.
@@ -116,6 +133,7 @@ struct Judge {
     counters: Arc<AuditCounters>,
     hostname: String,
     cluster: String,
+    namespaces: Option<Arc<Store>>,
     time: FieldRef,
     /// The rate limits' clock. Not the events' own, which whoever posts them could set.
     start: Instant,
@@ -124,29 +142,6 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(
-        sessions: Arc<Sessions>,
-        active: Active,
-        limit: RateLimit,
-        counters: Arc<AuditCounters>,
-        hostname: String,
-        cluster: String,
-    ) -> Judge {
-        Judge {
-            sessions,
-            active: Box::new(active),
-            scratch: Scratches::default(),
-            limit,
-            counters,
-            hostname,
-            cluster,
-            time: time_field(),
-            start: Instant::now(),
-            number: 0,
-            first_ns: 0,
-        }
-    }
-
     fn swap(&mut self, mut active: Box<Active>) {
         active.inherit(&self.active);
         self.active = active;
@@ -168,6 +163,7 @@ impl Judge {
             counters,
             hostname,
             cluster,
+            namespaces,
             time,
             start,
             number,
@@ -201,7 +197,14 @@ impl Judge {
         };
         let namespace = namespace_of(&event);
         let whose = |tenants: &Tenants| {
-            let owner = Owner { namespace, ..Owner::default() };
+            let known = namespace.and_then(|name| namespaces.as_ref()?.namespace(name));
+            let (labels, annotations) = known.as_ref().map(|(labels, ours)| (&**labels, &**ours)).unzip();
+            let owner = Owner {
+                namespace,
+                namespace_labels: labels,
+                namespace_annotations: annotations,
+                ..Owner::default()
+            };
             Whose { tenant: tenants.of(&owner), namespace }
         };
         let detections = sessions.observe(&event);

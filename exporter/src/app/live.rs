@@ -177,7 +177,7 @@ impl Live {
         let waker = ring.waker();
         let pods = kubernetes::start(&config.kubernetes, &node, Arc::clone(&ledger.kubernetes))?;
         let counters = Arc::clone(&ledger.containers);
-        containers::start(&config.containers, pods, asked, move || waker.wake(), counters)
+        containers::start(&config.containers, pods.clone(), asked, move || waker.wake(), counters)
             .map_err(StartError::Thread)?;
         let mut enricher = Enricher::new(EnrichOptions {
             container_questions: Some(container_questions),
@@ -210,6 +210,7 @@ impl Live {
         };
 
         metrics.set_rules_loaded(rules.enabled());
+        loader.tell(&metrics);
         let names = config.resolve_names.then(|| {
             let (wanted, listen) = watch::channel(names::mentioned(rules.all()));
             runtime.spawn(names::keep_resolved(listen, names));
@@ -229,6 +230,7 @@ impl Live {
                     counters: Arc::clone(&ledger.audit),
                     hostname: event_hostname,
                     cluster: config.cluster.clone(),
+                    namespaces: pods,
                 })
                 .map_err(StartError::Thread)?,
             ),

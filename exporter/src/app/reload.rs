@@ -5,6 +5,7 @@
 //! failure leaves the old set running. No event is lost.
 
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     path::PathBuf,
     sync::Arc,
@@ -74,6 +75,8 @@ pub struct Loader {
     tenants: Arc<Tenants>,
     /// Of the text last loaded, whether or not it could be used.
     fingerprint: u64,
+    /// Tenants something of whose own rules is not used.
+    broken: BTreeSet<String>,
 }
 
 /// What a load gave.
@@ -89,7 +92,7 @@ pub enum Loaded {
 impl Loader {
     /// `push_down`: whether the kernel is to drop what no rule can match.
     pub fn new(sources: RuleSources, options: LoadOptions, push_down: bool, tenants: Arc<Tenants>) -> Loader {
-        Loader { sources, options, push_down, tenants, fingerprint: 0 }
+        Loader { sources, options, push_down, tenants, fingerprint: 0, broken: BTreeSet::new() }
     }
 
     /// Files and folders whose change calls for a reload.
@@ -100,6 +103,13 @@ impl Loader {
 
     pub fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
+    }
+
+    /// Says of each tenant whether what it brings is used.
+    pub fn tell(&self, metrics: &Metrics) {
+        for tenant in self.tenants.iter().skip(1) {
+            metrics.set_tenant_rules_broken(&tenant.name, self.broken.contains(&*tenant.name));
+        }
     }
 
     /// Reads and compiles. Unless `always`, rules that have not changed are not compiled again.
@@ -130,6 +140,7 @@ impl Loader {
                 for (tenant, problem) in problems.iter().take(MAX_LOGGED) {
                     tracing::error!(%tenant, "what this tenant brings is not used: {problem}");
                 }
+                self.broken = problems.into_iter().map(|(tenant, _)| tenant).collect();
                 Loaded::Rules(Box::new(sets))
             }
             None => Loaded::Broken,
@@ -177,6 +188,7 @@ pub fn reload<S: Stage>(
             match exchange(stage, current, make(*rules), plan) {
                 Ok(()) => {
                     metrics.set_rules_loaded(count);
+                    loader.tell(metrics);
                     tracing::info!(rules = count, "rules reloaded");
                     ReloadResult::Success
                 }

@@ -133,6 +133,13 @@ impl Store {
         })
     }
 
+    /// Labels of a namespace, and those of its annotations that are ours.
+    pub fn namespace(&self, name: &str) -> Option<(Arc<Labels>, Arc<Labels>)> {
+        let state = self.state();
+        let facts = state.namespaces.get(name)?;
+        Some((Arc::clone(&facts.labels), Arc::clone(&facts.annotations)))
+    }
+
     /// Forgets what was deleted long enough ago.
     pub(super) fn expire(&self) {
         let mut state = self.state();

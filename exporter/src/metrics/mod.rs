@@ -15,7 +15,7 @@ use std::{
 };
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::detection::PLATFORM_TENANT;
@@ -124,6 +124,7 @@ pub struct Metrics {
     series: Mutex<HashMap<String, TenantSeries>>,
     quotas: IntCounterVec,
     rules_loaded: IntGauge,
+    tenant_rules_broken: IntGaugeVec,
     reloads: IntCounterVec,
     /// From the event to the end of the write.
     pub latency: Histogram,
@@ -143,6 +144,13 @@ impl Metrics {
             &["tenant", "namespace", "rule", "priority", "source"],
         )?;
         let rules_loaded = IntGauge::new("yagura_rules_loaded", "Enabled rules.")?;
+        let tenant_rules_broken = IntGaugeVec::new(
+            Opts::new(
+                "yagura_tenant_rules_broken",
+                "1 while something of a tenant's own rules and exceptions is not used because it is wrong.",
+            ),
+            &["tenant"],
+        )?;
         let reloads = IntCounterVec::new(
             Opts::new(
                 "yagura_rules_reload_total",
@@ -189,6 +197,8 @@ impl Metrics {
         quotas.with_label_values(&[PLATFORM_TENANT]);
         registry.register(Box::new(quotas.clone()))?;
         registry.register(Box::new(rules_loaded.clone()))?;
+        tenant_rules_broken.with_label_values(&[PLATFORM_TENANT]);
+        registry.register(Box::new(tenant_rules_broken.clone()))?;
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(latency.clone()))?;
         registry.register(Box::new(http_refused.clone()))?;
@@ -203,6 +213,7 @@ impl Metrics {
             series: Mutex::default(),
             quotas,
             rules_loaded,
+            tenant_rules_broken,
             reloads,
             latency,
             http_refused,
@@ -245,6 +256,10 @@ impl Metrics {
 
     pub fn audit_request(&self, result: AuditRequest) {
         self.audit_requests.with_label_values(&[result.name()]).inc();
+    }
+
+    pub fn set_tenant_rules_broken(&self, tenant: &str, broken: bool) {
+        self.tenant_rules_broken.with_label_values(&[tenant]).set(broken.into());
     }
 
     pub fn set_rules_loaded(&self, rules: usize) {

@@ -128,3 +128,34 @@ fn a_reload_takes_good_rules_and_keeps_the_old_ones_otherwise() {
         assert!(text.contains(line), "{line}\n{text}");
     }
 }
+
+#[test]
+fn a_tenant_whose_rules_are_broken_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, own) = (dir.path().join("base.yaml"), dir.path().join("own.yaml"));
+    fs::write(&base, rule("r", "evt.type = open")).unwrap();
+    let limit = crate::config::Config::default().rate_limit;
+    let mut tenant = Tenants::new(&[], "", limit).iter().next().unwrap().clone();
+    tenant.name = "shop".into();
+    tenant.scope.rules_files = vec![own.clone()];
+    let tenants = Arc::new(Tenants::new(&[tenant], "", limit));
+    let mut loader = Loader::new(RuleSources::Paths(vec![base]), LoadOptions::default(), true, tenants);
+    let metrics = metrics();
+    let (mut stage, mut current) = (Fake::default(), Plan::default());
+    for (text, broken) in [
+        (Some(rule("own", "evt.type = kill")), 0),
+        (Some(rule("own", "evt.typ = kill")), 1),
+        (Some(rule("own", "evt.type = open")), 0),
+        (None, 1),
+    ] {
+        match text {
+            Some(text) => fs::write(&own, text).unwrap(),
+            None => fs::remove_file(&own).unwrap(),
+        }
+        let result = reload(&mut loader, false, &mut stage, &mut current, &metrics, |_| "NEW");
+        assert_eq!(result, Some(ReloadResult::Success), "the platform's rules are fine");
+        let line = format!("yagura_tenant_rules_broken{{tenant=\"shop\"}} {broken}\n");
+        let text = metrics.text().unwrap();
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
