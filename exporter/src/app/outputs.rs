@@ -10,6 +10,7 @@ use tokio::{
 use super::keep::{self, Keeper};
 use crate::{
     config::{Config, Format, OutputConfig},
+    delivery::{Cursors, Delivery, DeliveryError},
     detection::{Formatter, Identity},
     journal::Journal,
     metrics::{Ledger, Metrics},
@@ -18,6 +19,7 @@ use crate::{
         queue::{Sender, queue},
         stdout::{End, StdoutSink},
     },
+    tenants::Tenants,
 };
 
 /// The running writer of stdout.
@@ -25,6 +27,7 @@ use crate::{
 pub struct Outputs {
     /// How the writer ended, once it has.
     end: watch::Receiver<Option<End>>,
+    delivery: Option<Delivery>,
 }
 
 /// What ended in time.
@@ -41,14 +44,29 @@ impl Outputs {
         identity: Identity,
         ledger: &Ledger,
         metrics: &Metrics,
-    ) -> io::Result<(Outputs, Sender)> {
+        tenants: &Tenants,
+    ) -> Result<(Outputs, Sender), DeliveryError> {
         let (sender, mut receiver) = queue(config.queue_size);
+        let mut delivery = None;
         if config.journal.enabled {
             // Room for what the journal writes at once.
             let (stdout, of_stdout) = queue(config.queue_size + keep::BATCH);
             let whole = OutputConfig { format: Format::Json, ..Config::default().output };
+            let mut journal = Journal::new(config.journal.clone(), Arc::clone(&ledger.journal));
+            if !config.sinks.is_empty() {
+                let cursors = Arc::new(Cursors::new(Arc::clone(&ledger.sinks)));
+                journal.tell(Arc::clone(&cursors));
+                delivery = Some(Delivery::start(
+                    &config.sinks,
+                    &config.journal.path,
+                    tenants,
+                    &cursors,
+                    &journal.grown(),
+                    &ledger.sinks,
+                )?);
+            }
             let keeper = Keeper {
-                journal: Journal::new(config.journal.clone(), Arc::clone(&ledger.journal)),
+                journal,
                 formatter: Formatter::new(identity.clone(), whole),
                 stdout,
                 counters: Arc::clone(&ledger.stdout),
@@ -65,7 +83,7 @@ impl Outputs {
             let end = sink.run(&receiver);
             ended.send_replace(Some(end));
         })?;
-        Ok((Outputs { end }, sender))
+        Ok((Outputs { end, delivery }, sender))
     }
 
     /// How the writer ended, once it has.
@@ -78,6 +96,11 @@ impl Outputs {
         let deadline = deadline.into();
         let end = timeout_at(deadline, self.end.wait_for(Option::is_some)).await;
         let stdout = matches!(end, Ok(Ok(end)) if *end == Some(End::Drained));
+        // What was not delivered is in the journal, and goes on from there the next time.
+        if let Some(delivery) = self.delivery.take() {
+            let mut ended = delivery.stop();
+            let _late = timeout_at(deadline, ended.wait_for(|ended| *ended)).await;
+        }
         let recording = match recording {
             Some(recording) => matches!(timeout_at(deadline, recording.written).await, Ok(Ok(true))),
             None => true,

@@ -26,9 +26,10 @@ use super::{
 use crate::{
     audit::Intake,
     config::Config,
+    delivery::DeliveryError,
     detection::Identity,
     kernel::Counters,
-    metrics::{JournalCounters, Ledger, Metrics},
+    metrics::{JournalCounters, Ledger, Metrics, SinksCounters},
     rules::LoadOptions,
     tenants::Tenants,
     web,
@@ -70,6 +71,8 @@ pub enum RunError {
     StdoutClosed,
     #[error("cannot set up {what}")]
     System { what: &'static str, source: io::Error },
+    #[error("cannot tell anybody")]
+    Delivery(#[from] DeliveryError),
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("a thread panicked")]
@@ -87,6 +90,7 @@ impl RunError {
             self,
             RunError::Rules
                 | RunError::Web(_)
+                | RunError::Delivery(DeliveryError::Webhook { .. })
                 | RunError::Start(StartError::Record { .. } | StartError::Kubernetes(_))
         )
     }
@@ -127,6 +131,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new()?),
+        sinks: Arc::new(SinksCounters::new()?),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     for tenant in tenants.iter() {
@@ -138,8 +143,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));
     let listen = serve(&config, &metrics, &health, intake.clone()).await?;
     let (hostname, node) = (identity.hostname.clone(), identity.node.clone());
-    let (outputs, queue) =
-        Outputs::start(&config, identity, &ledger, &metrics).map_err(RunError::system("stdout"))?;
+    let (outputs, queue) = Outputs::start(&config, identity, &ledger, &metrics, &tenants)?;
     let start = Start {
         config: config.clone(),
         hostname,

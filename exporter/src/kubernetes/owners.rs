@@ -10,9 +10,8 @@ use super::{
     client::{Client, ClientError},
     objects::{ONE, Object},
     store::{OwnerQuestion, Store},
-    watch::Pause,
 };
-use crate::metrics::KubernetesCounters;
+use crate::{metrics::KubernetesCounters, pause::Pause};
 
 pub(super) async fn run(
     client: Arc<Client>,
@@ -21,7 +20,7 @@ pub(super) async fn run(
     counters: Arc<KubernetesCounters>,
     timing: Timing,
 ) {
-    let mut pause = Pause::new(timing);
+    let mut pause = Pause::new(timing.pause.0, timing.pause.1);
     while let Some(question) = questions.recv().await {
         let Some(path) = path(&question) else { continue };
         loop {
@@ -48,7 +47,7 @@ pub(super) async fn run(
                     counters.failed(error.reason());
                     tracing::debug!(%error, "cannot ask who made a pod");
                     drop(store);
-                    pause.wait(false).await;
+                    tokio::time::sleep(pause.next(false)).await;
                 }
             }
         }

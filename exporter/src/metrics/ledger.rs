@@ -15,7 +15,7 @@ use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
 use super::{
-    JournalCounters, KubernetesCounters,
+    JournalCounters, KubernetesCounters, SinksCounters,
     counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
 };
 
@@ -60,6 +60,7 @@ pub struct Ledger {
     pub containers: Arc<ContainerCounters>,
     pub kubernetes: Arc<KubernetesCounters>,
     pub journal: Arc<JournalCounters>,
+    pub sinks: Arc<SinksCounters>,
 }
 
 impl std::fmt::Debug for Ledger {

@@ -8,7 +8,7 @@ use exporter_common::{
 use super::*;
 use crate::{
     app::hot::SwapError,
-    metrics::{JournalCounters, Ledger},
+    metrics::{JournalCounters, Ledger, SinksCounters},
 };
 
 /// Records what is asked of it, and fails at the given step.
@@ -79,6 +79,7 @@ fn metrics() -> Metrics {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
+        sinks: Arc::new(SinksCounters::new().unwrap()),
     };
     Metrics::new(ledger).unwrap()
 }
