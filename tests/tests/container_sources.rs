@@ -63,8 +63,10 @@ fn detections_go_on_while_a_runtime_is_gone_or_hangs() {
     let (old, new, hung_mark) = (mark("old"), mark("new"), mark("hung"));
     ticking(&server, "old", &old);
     server.crash();
-    let config =
-        format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}}}\n", server.root().display());
+    let config = format!(
+        "rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n",
+        server.root().display()
+    );
     // Files say whose the container is, but no labels.
     let by_files = |daemon: &Daemon| {
         let found = seen(daemon, &old, |_| true);
@@ -120,8 +122,10 @@ fn containers_are_named_where_cgroup_v2_is_all_there_is() {
     }
     let server = Containerd::start_unified();
     server.import(IMAGE, &[]);
-    let config =
-        format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}}}\n", server.root().display());
+    let config = format!(
+        "rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n",
+        server.root().display()
+    );
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
     // By hand: a kubelet's pods have a share of the CPU, whose controller is another hierarchy's on this machine.
     let mark = mark("unified");
@@ -154,8 +158,10 @@ fn docker_containers_are_named() {
     }
     let docker = Docker::start();
     docker.import("smoke/app:v3");
-    let config =
-        format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}}}\n", docker.root().display());
+    let config = format!(
+        "rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n",
+        docker.root().display()
+    );
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
     docker.run(&[
         "--name",
