@@ -44,5 +44,5 @@ pub use health::Health;
 pub use live::StartError;
 pub use logging::init as init_logging;
 pub use replay::{ReplayError, ReplayOptions, Speed, replay};
-pub use run::{RecordOptions, RunError, RunOptions, identity, run};
+pub use run::{RecordOptions, RunError, RunOptions, run};
 pub use sources::{RuleSources, SourceError};

@@ -10,7 +10,6 @@ use tokio::{
 use super::keep::{self, Keeper};
 use crate::{
     config::{Config, Format, OutputConfig},
-    delivery::{Cursors, Delivery, DeliveryError},
     detection::{Formatter, Identity},
     journal::Journal,
     metrics::{Ledger, Metrics},
@@ -19,7 +18,6 @@ use crate::{
         queue::{Sender, queue},
         stdout::{End, StdoutSink},
     },
-    tenants::Tenants,
 };
 
 /// The running writer of stdout.
@@ -27,7 +25,6 @@ use crate::{
 pub struct Outputs {
     /// How the writer ended, once it has.
     end: watch::Receiver<Option<End>>,
-    delivery: Option<Delivery>,
 }
 
 /// What ended in time.
@@ -44,29 +41,14 @@ impl Outputs {
         identity: Identity,
         ledger: &Ledger,
         metrics: &Metrics,
-        tenants: &Tenants,
-    ) -> Result<(Outputs, Sender), DeliveryError> {
+    ) -> io::Result<(Outputs, Sender)> {
         let (sender, mut receiver) = queue(config.queue_size);
-        let mut delivery = None;
         if config.journal.enabled {
             // Room for what the journal writes at once.
             let (stdout, of_stdout) = queue(config.queue_size + keep::BATCH);
             let whole = OutputConfig { format: Format::Json, ..Config::default().output };
-            let mut journal = Journal::new(config.journal.clone(), Arc::clone(&ledger.journal));
-            if !config.sinks.is_empty() {
-                let cursors = Arc::new(Cursors::new(Arc::clone(&ledger.sinks)));
-                journal.tell(Arc::clone(&cursors));
-                delivery = Some(Delivery::start(
-                    &config.sinks,
-                    &config.journal.path,
-                    tenants,
-                    &cursors,
-                    &journal.grown(),
-                    &ledger.sinks,
-                )?);
-            }
             let keeper = Keeper {
-                journal,
+                journal: Journal::new(config.journal.clone(), Arc::clone(&ledger.journal)),
                 formatter: Formatter::new(identity.clone(), whole),
                 stdout,
                 counters: Arc::clone(&ledger.stdout),
@@ -83,7 +65,7 @@ impl Outputs {
             let end = sink.run(&receiver);
             ended.send_replace(Some(end));
         })?;
-        Ok((Outputs { end, delivery }, sender))
+        Ok((Outputs { end }, sender))
     }
 
     /// How the writer ended, once it has.
@@ -96,11 +78,6 @@ impl Outputs {
         let deadline = deadline.into();
         let end = timeout_at(deadline, self.end.wait_for(Option::is_some)).await;
         let stdout = matches!(end, Ok(Ok(end)) if *end == Some(End::Drained));
-        // What was not delivered is in the journal, and goes on from there the next time.
-        if let Some(delivery) = self.delivery.take() {
-            let mut ended = delivery.stop();
-            let _late = timeout_at(deadline, ended.wait_for(|ended| *ended)).await;
-        }
         let recording = match recording {
             Some(recording) => matches!(timeout_at(deadline, recording.written).await, Ok(Ok(true))),
             None => true,

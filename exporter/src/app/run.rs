@@ -26,10 +26,9 @@ use super::{
 use crate::{
     audit::Intake,
     config::Config,
-    delivery::DeliveryError,
     detection::Identity,
     kernel::Counters,
-    metrics::{JournalCounters, Ledger, Metrics, SinksCounters},
+    metrics::{JournalCounters, Ledger, Metrics},
     rules::LoadOptions,
     tenants::Tenants,
     web,
@@ -71,8 +70,6 @@ pub enum RunError {
     StdoutClosed,
     #[error("cannot set up {what}")]
     System { what: &'static str, source: io::Error },
-    #[error("cannot tell anybody")]
-    Delivery(#[from] DeliveryError),
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("a thread panicked")]
@@ -90,7 +87,6 @@ impl RunError {
             self,
             RunError::Rules
                 | RunError::Web(_)
-                | RunError::Delivery(DeliveryError::Webhook { .. })
                 | RunError::Start(StartError::Record { .. } | StartError::Kubernetes(_))
         )
     }
@@ -131,7 +127,6 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new()?),
-        sinks: Arc::new(SinksCounters::new()?),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     for tenant in tenants.iter() {
@@ -143,7 +138,8 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));
     let listen = serve(&config, &metrics, &health, intake.clone()).await?;
     let (hostname, node) = (identity.hostname.clone(), identity.node.clone());
-    let (outputs, queue) = Outputs::start(&config, identity, &ledger, &metrics, &tenants)?;
+    let (outputs, queue) =
+        Outputs::start(&config, identity, &ledger, &metrics).map_err(RunError::system("stdout"))?;
     let start = Start {
         config: config.clone(),
         hostname,

@@ -10,7 +10,6 @@ mod k8s_audit;
 mod replay;
 mod rules;
 mod run;
-mod sink;
 
 use std::{
     fmt,
@@ -51,9 +50,6 @@ enum Command {
     /// Read the detections that are kept on this node
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    /// Find out whether receivers are reached
-    #[command(subcommand)]
-    Sink(sink::SinkCommand),
     /// Say what this kernel offers, what would be attached, and what is missing
     Doctor(doctor::DoctorArgs),
 }
@@ -88,7 +84,6 @@ impl Cli {
             Command::Replay(args) => replay::execute(args),
             Command::K8sAudit(command) => k8s_audit::execute(command),
             Command::Journal(command) => journal::execute(command),
-            Command::Sink(command) => sink::execute(command),
             Command::Doctor(args) => doctor::execute(args),
         }
     }

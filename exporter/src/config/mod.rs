@@ -8,7 +8,6 @@ mod error;
 mod journal;
 mod kubernetes;
 mod raw;
-mod sinks;
 mod tenants;
 mod walk;
 mod web;
@@ -28,7 +27,6 @@ pub use web::{AuditConfig, TlsConfig, TokenSource, WebConfig};
 
 use crate::{
     containers,
-    delivery::SinkSettings,
     kernel::{MAX_RING_BYTES, MIN_RING_BYTES},
     kubernetes::Settings,
     rules::{LoadOptions, Priority, RuleMatching, Selection},
@@ -65,8 +63,6 @@ pub struct Config {
     pub kubernetes: Settings,
     /// Where detections are kept.
     pub journal: crate::journal::Settings,
-    /// Who else is told.
-    pub sinks: Vec<SinkSettings>,
     /// Resolve the host names that rules compare addresses with.
     pub resolve_names: bool,
     /// `None`: the machine's own host name.
@@ -153,7 +149,6 @@ impl Default for Config {
             audit: AuditConfig::default(),
             kubernetes: Settings::default(),
             journal: crate::journal::Settings::default(),
-            sinks: Vec::new(),
             resolve_names: true,
             hostname: None,
             node: None,
@@ -227,7 +222,6 @@ impl Config {
             audit,
             kubernetes,
             journal,
-            sinks,
             resolve_names,
             hostname,
             node,
@@ -243,7 +237,6 @@ impl Config {
             drain_timeout,
             tenants,
             journal_shares,
-            sinks_at,
             containers_root,
             containers_wait,
             engines,
@@ -253,9 +246,6 @@ impl Config {
         let flag = |value: Option<Spanned<bool>>, default| value.map_or(default, |v| v.value);
         let (web, audit, kubernetes) = (web.check(errors), audit.check(errors), kubernetes.check(errors));
         let journal = journal.check(journal_shares, errors);
-        if let Some(at) = sinks_at.filter(|_| !journal.enabled) {
-            errors.at(at, "sinks are fed from the journal, which journal.enabled switches off".into());
-        }
         let listen_at = listen.as_ref().map(|listen| listen.at).unwrap_or_default();
         let listen = errors.parsed(listen, default.listen, |text| {
             text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
@@ -301,7 +291,6 @@ impl Config {
             audit,
             kubernetes,
             journal,
-            sinks,
             resolve_names: flag(resolve_names, default.resolve_names),
             hostname: text(hostname),
             node: text(node),

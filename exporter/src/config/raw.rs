@@ -8,12 +8,11 @@ use super::{
     DEFAULT_WINDOW,
     journal::RawJournal,
     kubernetes::RawKubernetes,
-    sinks, tenants,
+    tenants,
     walk::{Errors, Map, Spanned},
     web::{RawAudit, RawWeb},
 };
 use crate::{
-    delivery::SinkSettings,
     rules::{Selection, Selector},
     tenants::Tenant,
 };
@@ -39,8 +38,6 @@ pub(super) struct RawConfig {
     pub audit: RawAudit,
     pub kubernetes: RawKubernetes,
     pub journal: RawJournal,
-    pub sinks: Vec<SinkSettings>,
-    pub sinks_at: Option<Marker>,
     pub resolve_names: Option<Spanned<bool>>,
     pub hostname: Option<Spanned<String>>,
     pub node: Option<Spanned<String>>,
@@ -107,9 +104,6 @@ impl RawConfig {
         raw.audit = RawAudit::parse(&mut root, errors);
         raw.kubernetes = RawKubernetes::parse(&mut root, errors);
         raw.journal = RawJournal::parse(&mut root, errors);
-        raw.sinks_at = root.place("sinks");
-        raw.sinks = sinks::read(&mut root, errors);
-        raw.sinks_at = raw.sinks_at.filter(|_| !raw.sinks.is_empty());
         raw.resolve_names = root.bool("resolve_names", errors);
         raw.hostname = root.string("hostname", errors);
         raw.node = root.string("node", errors);

@@ -1,11 +1,5 @@
 use super::*;
-use crate::{
-    delivery::{Selection as Wanted, SinkKind},
-    kubernetes::ServerUrl,
-    rules::Selector,
-    sinks::webhook,
-    tenants::Pattern,
-};
+use crate::{kubernetes::ServerUrl, rules::Selector};
 
 fn env(name: &str) -> Option<String> {
     (name == "NODE_NAME").then(|| "node-7".to_owned())
@@ -46,9 +40,7 @@ web:
   tokens: [{file: /t}, {env: YAGURA_AUDIT_TOKEN}]
 k8s_audit: {enabled: false, max_body_size: 1MiB, queue_events: 100, queue_size: 2MiB, remembered_events: 1000}
 kubernetes: {enabled: true, api_server: \"https://k:6443\", ca_file: /ca, token_file: /token, delete_delay: 2m}
-journal: {path: /j.db, max_size: 2MiB, max_age: 1h}
-sinks:
-  - {name: hook, type: webhook, url: \"https://h/x\", headers: [\"X-A: b\"], token_file: /t, ca_file: /ca, identity_file: /id, batch: 5, timeout: 3s, max_pause: 1m, tenants: [a], minimum_priority: error, rules: [R*], tags: [t]}
+journal: {enabled: false, path: /j.db, max_size: 2MiB, max_age: 1h}
 resolve_names: false
 hostname: h
 node: ${NODE_NAME}
@@ -119,30 +111,12 @@ container_engines:
             ..Settings::default()
         },
         journal: crate::journal::Settings {
+            enabled: false,
             path: "/j.db".into(),
             max_size: 2 << 20,
             max_age: Duration::from_secs(3600),
             ..crate::journal::Settings::default()
         },
-        sinks: vec![SinkSettings {
-            name: "hook".into(),
-            kind: SinkKind::Webhook(webhook::Settings {
-                url: "https://h/x".parse().unwrap(),
-                headers: vec![("x-a".parse().unwrap(), "b".parse().unwrap())],
-                token_file: Some("/t".into()),
-                ca_file: Some("/ca".into()),
-                identity_file: Some("/id".into()),
-                batch: 5,
-                timeout: Duration::from_secs(3),
-            }),
-            selection: Wanted {
-                tenants: vec![Pattern::new("a")],
-                minimum_priority: Priority::Error,
-                rules: vec![Pattern::new("R*")],
-                tags: vec!["t".into()],
-            },
-            pause: (Duration::from_millis(500), Duration::from_secs(60)),
-        }],
         resolve_names: false,
         hostname: Some("h".into()),
         node: Some("node-7".into()),
@@ -347,8 +321,6 @@ fn the_page_lists_every_key_with_its_default() {
         drain_timeout,
         tenants: _,
         journal_shares: _,
-        sinks: _,
-        sinks_at: _,
         containers_root,
         containers_wait,
         engines,
@@ -379,30 +351,4 @@ fn the_page_lists_every_key_with_its_default() {
     assert!(flags.iter().all(Option::is_some), "{flags:?}");
     assert!(numbers.iter().all(Option::is_some), "{numbers:?}");
     assert!(times.iter().all(Option::is_some) && rate.is_some(), "{times:?}");
-}
-
-#[test]
-fn sinks_are_checked() {
-    let webhook = |more: &str| format!("sinks: [{{name: w, type: webhook, url: \"http://h/\"{more}}}]");
-    for (text, expected) in [
-        ("sinks: [{type: webhook, url: \"http://h/\"}]".to_owned(), "a sink must have a name"),
-        ("sinks: [{name: w, url: \"http://h/\"}]".to_owned(), "a sink must have a type"),
-        ("sinks: [{name: w, type: webhook}]".to_owned(), "a webhook must have a url"),
-        (webhook("").replace("http://", "ftp://"), "ftp is not http or https"),
-        (webhook("").replace("http://h/", "h"), "'h' is no URL"),
-        (webhook("").replace("webhook,", "carrier-pigeon,"), "carrier-pigeon"),
-        (webhook(", headers: [nonsense]"), "a header is NAME: VALUE"),
-        (webhook(", minimum_priority: grave"), "unknown priority 'grave'"),
-        (webhook(", batch: 0"), "0 is not between 1 and 1000"),
-        (webhook(", colour: red"), "colour"),
-        (webhook("") + "\njournal: {enabled: false}", "sinks are fed from the journal"),
-        (
-            webhook("").replace("}]", "}, {name: w, type: webhook, url: \"http://h/\"}]"),
-            "another sink is called 'w'",
-        ),
-    ] {
-        let errors = parse(&text).expect_err(&text).to_string();
-        assert!(errors.contains(expected), "{text}\n{errors}");
-    }
-    assert_eq!(parse(&webhook("")).unwrap().sinks.len(), 1);
 }

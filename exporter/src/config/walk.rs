@@ -136,11 +136,6 @@ impl<'y> Map<'y> {
         }
     }
 
-    /// Where a key is, if it is there.
-    pub fn place(&self, name: &str) -> Option<Marker> {
-        self.entries.iter().find(|(key, _)| key.value == name).map(|(_, node)| node.span.start)
-    }
-
     fn take(&mut self, name: &'static str) -> Option<&'y MarkedYaml<'y>> {
         self.known.push(name);
         let index = self.entries.iter().position(|(key, _)| key.value == name)?;

@@ -10,7 +10,6 @@
 //! by size and age, a tenant's flood costs that tenant its own oldest detections, and everything that a bound removes is
 //! counted. A file that is damaged is set aside, never deleted.
 
-mod delivery;
 mod reader;
 mod retention;
 mod schema;
@@ -20,7 +19,6 @@ mod writer;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-pub use delivery::{DeliveryReader, DeliveryRow};
 pub use reader::{Filter, Reader, Stats, TenantStats};
 pub use retention::Bound;
 pub use writer::Journal;

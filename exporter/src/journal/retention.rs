@@ -9,19 +9,12 @@ use super::{DEFAULT_SHARE, Settings};
 /// Detections removed by one statement: the writer must not be kept from its queue for long.
 const CHUNK: i64 = 500;
 
-/// A detection that is no longer there.
-#[derive(Debug)]
+/// Removed detections and what they weighed, by tenant.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Removed {
-    pub tenant: String,
-    pub id: i64,
-    pub rule: String,
-    pub priority: i64,
-    pub tags: String,
-    weight: u64,
+    pub detections: u64,
+    pub weight: u64,
 }
-
-/// What of a removed detection is told.
-const REMOVED: &str = "RETURNING tenant, id, rule, priority, tags, weight";
 
 /// Why detections are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,20 +99,22 @@ impl Usage {
         &mut self,
         connection: &Connection,
         settings: &Settings,
-        mut removed: impl FnMut(Bound, &Removed),
+        mut removed: impl FnMut(&str, Bound, Removed),
     ) -> rusqlite::Result<()> {
         while let Some((tenant, bound)) = self.excess(settings) {
             let gone = remove(
                 connection,
-                "id IN (SELECT id FROM detections WHERE tenant = ?1 ORDER BY id LIMIT ?2)",
+                "DELETE FROM detections WHERE id IN \
+                 (SELECT id FROM detections WHERE tenant = ?1 ORDER BY id LIMIT ?2) RETURNING weight",
                 params![tenant, CHUNK],
             )?;
-            if gone.is_empty() {
+            if gone.detections == 0 {
                 // It says that there is something and there is not: start from what is there.
                 *self = Usage::read(connection)?;
                 return Ok(());
             }
-            self.forget(&gone, bound, &mut removed);
+            self.remove(&tenant, gone.weight);
+            removed(&tenant, bound, gone);
         }
         Ok(())
     }
@@ -129,40 +124,33 @@ impl Usage {
         &mut self,
         connection: &Connection,
         before_ns: i64,
-        mut removed: impl FnMut(Bound, &Removed),
+        mut removed: impl FnMut(&str, Bound, Removed),
     ) -> rusqlite::Result<bool> {
-        let gone = remove(
-            connection,
-            "id IN (SELECT id FROM detections ORDER BY id LIMIT ?1) AND written_ns < ?2",
-            params![CHUNK, before_ns],
+        let mut statement = connection.prepare(
+            "DELETE FROM detections WHERE id IN (SELECT id FROM detections ORDER BY id LIMIT ?1) \
+             AND written_ns < ?2 RETURNING tenant, weight",
         )?;
-        self.forget(&gone, Bound::Age, &mut removed);
-        Ok(gone.len() as i64 == CHUNK)
-    }
-
-    fn forget(&mut self, gone: &[Removed], bound: Bound, removed: &mut impl FnMut(Bound, &Removed)) {
-        for one in gone {
-            self.remove(&one.tenant, one.weight);
-            removed(bound, one);
+        let mut rows = statement.query(params![CHUNK, before_ns])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            let (tenant, weight): (String, i64) = (row.get(0)?, row.get(1)?);
+            let weight = u64::try_from(weight).unwrap_or(0);
+            self.remove(&tenant, weight);
+            removed(&tenant, Bound::Age, Removed { detections: 1, weight });
+            count += 1;
         }
+        Ok(count == CHUNK)
     }
 }
 
-fn remove(
-    connection: &Connection,
-    which: &str,
-    params: impl rusqlite::Params,
-) -> rusqlite::Result<Vec<Removed>> {
-    let mut statement = connection.prepare(&format!("DELETE FROM detections WHERE {which} {REMOVED}"))?;
-    let rows = statement.query_map(params, |row| {
-        Ok(Removed {
-            tenant: row.get(0)?,
-            id: row.get(1)?,
-            rule: row.get(2)?,
-            priority: row.get(3)?,
-            tags: row.get(4)?,
-            weight: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
-        })
-    })?;
-    rows.collect()
+fn remove(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Removed> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut gone = Removed::default();
+    while let Some(row) = rows.next()? {
+        let weight: i64 = row.get(0)?;
+        gone.detections += 1;
+        gone.weight += u64::try_from(weight).unwrap_or(0);
+    }
+    Ok(gone)
 }

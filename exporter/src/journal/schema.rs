@@ -7,8 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::JournalError;
 
 /// Each brings a file from the version of its position to the next. Never changed once released; more are appended.
-const MIGRATIONS: &[&str] = &[
-    "
+const MIGRATIONS: &[&str] = &["
 CREATE TABLE detections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- Nanoseconds since the epoch: of the event, and of the writing.
@@ -29,19 +28,7 @@ CREATE TABLE detections (
 CREATE INDEX detections_by_tenant ON detections (tenant, id);
 CREATE INDEX detections_by_time ON detections (time_ns);
 CREATE INDEX detections_by_rule ON detections (rule, time_ns);
-",
-    "
--- A JSON array of texts.
-ALTER TABLE detections ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
--- The last detection that a sink has dealt with of a tenant.
-CREATE TABLE cursors (
-    sink TEXT NOT NULL,
-    tenant TEXT NOT NULL,
-    id INTEGER NOT NULL,
-    PRIMARY KEY (sink, tenant)
-) STRICT, WITHOUT ROWID;
-",
-];
+"];
 
 /// What a file of the newest kind says.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -8,14 +8,9 @@ use std::{
 };
 
 use rusqlite::{Connection, params};
-use tokio::sync::watch;
 
-use super::{
-    JournalError, Settings,
-    retention::{Bound, Removed, Usage},
-    schema,
-};
-use crate::{delivery::Cursors, detection::Detection, metrics::JournalCounters};
+use super::{JournalError, Settings, retention::Usage, schema};
+use crate::{detection::Detection, metrics::JournalCounters};
 
 /// What the tables need for a detection beside its line.
 const OVERHEAD: u64 = 256;
@@ -29,10 +24,6 @@ const RETRY: Duration = Duration::from_secs(5);
 pub struct Journal {
     settings: Settings,
     counters: Arc<JournalCounters>,
-    /// Who is told what is removed.
-    cursors: Option<Arc<Cursors>>,
-    /// Changes with each batch.
-    grown: watch::Sender<u64>,
     open: Option<Open>,
     tried: Instant,
     tidied: Instant,
@@ -49,28 +40,9 @@ impl Journal {
     /// Opens it, or says why not and goes on trying.
     pub fn new(settings: Settings, counters: Arc<JournalCounters>) -> Journal {
         let now = Instant::now();
-        let mut journal = Journal {
-            settings,
-            counters,
-            cursors: None,
-            grown: watch::Sender::new(0),
-            open: None,
-            tried: now,
-            tidied: now,
-            said: None,
-        };
+        let mut journal = Journal { settings, counters, open: None, tried: now, tidied: now, said: None };
         journal.open();
         journal
-    }
-
-    /// Tells these what is removed.
-    pub fn tell(&mut self, cursors: Arc<Cursors>) {
-        self.cursors = Some(cursors);
-    }
-
-    /// Changes whenever there is more.
-    pub fn grown(&self) -> watch::Receiver<u64> {
-        self.grown.subscribe()
     }
 
     /// Writes detections, each with its line of JSON, in one transaction. Whether they are on disk.
@@ -87,7 +59,6 @@ impl Journal {
             Ok(()) => {
                 self.said = None;
                 self.counters.written(count);
-                self.grown.send_modify(|batches| *batches += 1);
                 self.shrink();
                 self.tidy();
                 true
@@ -114,10 +85,10 @@ impl Journal {
 
     pub(super) fn expire(&mut self, before_ns: i64) {
         let Some(Open { connection, usage }) = &mut self.open else { return };
-        let (counters, cursors) = (&self.counters, self.cursors.as_deref());
+        let counters = &self.counters;
         let result = loop {
-            let more = usage.expire(connection, before_ns, |bound, removed| {
-                tell(counters, cursors, bound, removed);
+            let more = usage.expire(connection, before_ns, |tenant, bound, removed| {
+                counters.removed(tenant, bound, removed.detections);
             });
             match more {
                 Ok(true) => {}
@@ -133,9 +104,9 @@ impl Journal {
 
     fn shrink(&mut self) {
         let Some(Open { connection, usage }) = &mut self.open else { return };
-        let (counters, cursors) = (&self.counters, self.cursors.as_deref());
-        let result = usage.shrink(connection, &self.settings, |bound, removed| {
-            tell(counters, cursors, bound, removed);
+        let counters = &self.counters;
+        let result = usage.shrink(connection, &self.settings, |tenant, bound, removed| {
+            counters.removed(tenant, bound, removed.detections);
         });
         self.counters.size(usage.total());
         if let Err(source) = result {
@@ -180,14 +151,6 @@ impl Journal {
     }
 }
 
-fn tell(counters: &JournalCounters, cursors: Option<&Cursors>, bound: Bound, removed: &Removed) {
-    let Removed { tenant, id, rule, priority, tags, .. } = removed;
-    counters.removed(tenant, bound, 1);
-    if let Some(cursors) = cursors {
-        cursors.removed(tenant, *id, rule, *priority, tags);
-    }
-}
-
 fn open(path: &Path) -> Result<Open, JournalError> {
     let connection = schema::open(path)?;
     let usage = Usage::read(&connection)
@@ -204,8 +167,8 @@ fn write<'d>(
     {
         let mut insert = transaction.prepare(
             "INSERT INTO detections \
-             (time_ns, written_ns, tenant, namespace, rule, priority, source, uuid, weight, line, tags) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             (time_ns, written_ns, tenant, namespace, rule, priority, source, uuid, weight, line) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         for (detection, line) in batch.clone() {
             insert.execute(params![
@@ -219,7 +182,6 @@ fn write<'d>(
                 detection.uuid.as_bytes().as_slice(),
                 weight(line) as i64,
                 line,
-                serde_json::to_string(&*detection.tags).unwrap_or_else(|_| "[]".into()),
             ])?;
         }
     }

@@ -10,8 +10,9 @@ use super::{
     client::{Client, ClientError},
     objects::{ONE, Object},
     store::{OwnerQuestion, Store},
+    watch::Pause,
 };
-use crate::{metrics::KubernetesCounters, pause::Pause};
+use crate::metrics::KubernetesCounters;
 
 pub(super) async fn run(
     client: Arc<Client>,
@@ -20,7 +21,7 @@ pub(super) async fn run(
     counters: Arc<KubernetesCounters>,
     timing: Timing,
 ) {
-    let mut pause = Pause::new(timing.pause.0, timing.pause.1);
+    let mut pause = Pause::new(timing);
     while let Some(question) = questions.recv().await {
         let Some(path) = path(&question) else { continue };
         loop {
@@ -47,7 +48,7 @@ pub(super) async fn run(
                     counters.failed(error.reason());
                     tracing::debug!(%error, "cannot ask who made a pod");
                     drop(store);
-                    tokio::time::sleep(pause.next(false)).await;
+                    pause.wait(false).await;
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::{
     objects::{Event, List, MANY, Metadata, ONE, Object},
     store::Store,
 };
-use crate::{metrics::KubernetesCounters, pause::Pause};
+use crate::metrics::KubernetesCounters;
 
 /// Objects in an answer.
 const PAGE: usize = 500;
@@ -80,7 +80,7 @@ enum End {
 
 impl Watch {
     pub async fn run(self) {
-        let mut pause = Pause::new(self.timing.pause.0, self.timing.pause.1);
+        let mut pause = Pause::new(self.timing);
         loop {
             match self.list().await {
                 Ok(Some(version)) => {
@@ -127,7 +127,7 @@ impl Watch {
         } else {
             tracing::debug!(resource, %error, "cannot watch the Kubernetes API");
         }
-        sleep(pause.next(error.is_final())).await;
+        pause.wait(error.is_final()).await;
     }
 
     /// Takes everything there is, and the version at which that was.
@@ -226,5 +226,41 @@ impl Watch {
             Resource::Namespaces => store.put_namespace(metadata),
             Resource::Node => store.put_node(metadata),
         }
+    }
+}
+
+/// Longer and longer pauses after failures, each with some chance in it: nodes must not come back in step.
+pub(super) struct Pause {
+    first: Duration,
+    longest: Duration,
+    failures: u32,
+}
+
+impl Pause {
+    pub fn new(timing: Timing) -> Pause {
+        let (first, longest) = timing.pause;
+        Pause { first, longest, failures: 0 }
+    }
+
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    fn is_first(&self) -> bool {
+        self.failures == 0
+    }
+
+    /// The next pause; the longest if trying soon makes no sense.
+    fn next(&mut self, longest: bool) -> Duration {
+        let full = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
+        let full = if longest { self.longest } else { full };
+        self.failures = self.failures.saturating_add(1);
+        // Between a half and the whole of it, by bytes that are random for another reason.
+        let chance = uuid::Uuid::new_v4().as_bytes().first().copied().map_or(0, u32::from);
+        full / 2 + full / 2 * chance / 255
+    }
+
+    pub async fn wait(&mut self, longest: bool) {
+        sleep(self.next(longest)).await;
     }
 }

@@ -15,7 +15,7 @@ use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
 use super::{
-    JournalCounters, KubernetesCounters, SinksCounters,
+    JournalCounters, KubernetesCounters,
     counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
 };
 
@@ -60,7 +60,6 @@ pub struct Ledger {
     pub containers: Arc<ContainerCounters>,
     pub kubernetes: Arc<KubernetesCounters>,
     pub journal: Arc<JournalCounters>,
-    pub sinks: Arc<SinksCounters>,
 }
 
 impl std::fmt::Debug for Ledger {

@@ -9,7 +9,6 @@ mod journal;
 mod kubernetes;
 mod ledger;
 mod process;
-mod sinks;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,7 +28,6 @@ pub use counters::{
 pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
-pub use sinks::SinksCounters;
 
 /// Most series of a tenant's detections, if nothing else is said.
 const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;
@@ -211,7 +209,6 @@ impl Metrics {
         registry.register(Box::new(build))?;
         ledger.journal.begin(PLATFORM_TENANT);
         registry.register(Box::new(ledger.journal.removed.clone()))?;
-        ledger.sinks.register(&registry)?;
         registry.register(Box::new(collector::LedgerCollector::new(ledger)?))?;
         registry.register(Box::new(process::ProcessCollector::new()?))?;
         Ok(Metrics {

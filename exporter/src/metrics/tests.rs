@@ -39,14 +39,11 @@ fn ledger() -> Ledger {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: Arc::new(SinksCounters::new().unwrap()),
     }
 }
 
 fn metrics() -> Metrics {
-    let ledger = ledger();
-    ledger.sinks.begin("s", "t");
-    let metrics = Metrics::new(ledger).unwrap();
+    let metrics = Metrics::new(ledger()).unwrap();
     metrics.detections_of(series("A rule", "Warning"));
     metrics
 }

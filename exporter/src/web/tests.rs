@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     audit::{Intake, Taken},
     config::{AuditConfig, TokenSource, WebConfig},
-    metrics::{JournalCounters, Ledger, SinksCounters},
+    metrics::{JournalCounters, Ledger},
 };
 
 const TOKEN: &str = "correct-horse-battery-staple";
@@ -30,7 +30,6 @@ fn start() -> Running {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: Arc::new(SinksCounters::new().unwrap()),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());

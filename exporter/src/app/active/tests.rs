@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     detection::PLATFORM_TENANT,
     fields::{Source, scheme},
-    metrics::{EngineCounters, JournalCounters, Ledger, SinksCounters},
+    metrics::{EngineCounters, JournalCounters, Ledger},
     rules::{self, LoadOptions, RuleMatching, Selection, Selector, SourceFile},
     tenants::{Pattern, Tenant},
 };
@@ -78,7 +78,6 @@ fn fixture(rule_limit: RateLimit, change: impl FnOnce(&mut Tenant)) -> Fixture {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: Arc::new(SinksCounters::new().unwrap()),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));

@@ -9,7 +9,7 @@ use crate::{
         container::{Container, Image},
     },
     event::builder::RecordBuilder,
-    metrics::{JournalCounters, Ledger, Metrics, SinksCounters},
+    metrics::{JournalCounters, Ledger, Metrics},
     rules::{self, LoadOptions, Priority, RuleMatching, SourceFile},
 };
 
@@ -53,7 +53,6 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: Arc::new(SinksCounters::new().unwrap()),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let active = active(RULES, matching, &metrics, &limit);

@@ -8,7 +8,7 @@ use exporter_common::{
 use super::*;
 use crate::{
     app::hot::SwapError,
-    metrics::{JournalCounters, Ledger, SinksCounters},
+    metrics::{JournalCounters, Ledger},
 };
 
 /// Records what is asked of it, and fails at the given step.
@@ -79,7 +79,6 @@ fn metrics() -> Metrics {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: Arc::new(SinksCounters::new().unwrap()),
     };
     Metrics::new(ledger).unwrap()
 }
