@@ -193,7 +193,8 @@ impl Formatter {
         out.push(b'\n');
     }
 
-    fn json(&self, detection: &Detection, out: &mut Vec<u8>) {
+    /// Appends the detection as JSON, without the end of a line.
+    pub fn json(&self, detection: &Detection, out: &mut Vec<u8>) {
         let Identity { hostname, node, cluster } = &self.identity;
         let iso = iso8601(detection.time_ns);
         let time = if self.output.time_iso8601 {

@@ -21,6 +21,7 @@ pub mod enrich;
 pub mod event;
 pub mod fields;
 pub mod glob;
+pub mod journal;
 pub mod kernel;
 pub mod kubernetes;
 pub mod metrics;

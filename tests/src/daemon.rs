@@ -109,7 +109,13 @@ impl Daemon {
         let config = folder.path().join("yagura.yaml");
         // Tests run beside each other's floods: a large ring, unless the test is about losses.
         let ring = if options.config.contains("ring_size") { "" } else { "kernel:\n  ring_size: 64MiB\n" };
-        fs::write(&config, format!("listen: 127.0.0.1:0\n{ring}{}", options.config)).expect("a file");
+        let journal = if options.config.contains("journal:\n") {
+            String::new()
+        } else {
+            format!("journal: {{path: {}}}\n", folder.path().join("journal.db").display())
+        };
+        fs::write(&config, format!("listen: 127.0.0.1:0\n{ring}{journal}{}", options.config))
+            .expect("a file");
         let mut command = Command::new(binary());
         command.arg("run").arg("--config").arg(&config).args(&options.args);
         if !options.rules.is_empty() {

@@ -19,6 +19,7 @@ mod filters;
 mod health;
 mod held;
 mod hot;
+mod keep;
 mod limit;
 mod live;
 mod logging;

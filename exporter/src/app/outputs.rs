@@ -1,4 +1,4 @@
-//! The threads behind the queues: stdout's writer and the recording's.
+//! The threads behind the queues: the journal's and stdout's writers and the recording's.
 
 use std::{fs::File, io, os::fd::AsFd, sync::Arc, thread, time::Instant};
 
@@ -7,9 +7,11 @@ use tokio::{
     time::timeout_at,
 };
 
+use super::keep::{self, Keeper};
 use crate::{
-    config::Config,
+    config::{Config, Format, OutputConfig},
     detection::{Formatter, Identity},
+    journal::Journal,
     metrics::{Ledger, Metrics},
     recording::Recorder,
     sinks::{
@@ -40,7 +42,20 @@ impl Outputs {
         ledger: &Ledger,
         metrics: &Metrics,
     ) -> io::Result<(Outputs, Sender)> {
-        let (sender, receiver) = queue(config.queue_size);
+        let (sender, mut receiver) = queue(config.queue_size);
+        if config.journal.enabled {
+            // Room for what the journal writes at once.
+            let (stdout, of_stdout) = queue(config.queue_size + keep::BATCH);
+            let whole = OutputConfig { format: Format::Json, ..Config::default().output };
+            let keeper = Keeper {
+                journal: Journal::new(config.journal.clone(), Arc::clone(&ledger.journal)),
+                formatter: Formatter::new(identity.clone(), whole),
+                stdout,
+                counters: Arc::clone(&ledger.stdout),
+            };
+            let of_journal = std::mem::replace(&mut receiver, of_stdout);
+            thread::Builder::new().name("yagura-journal".into()).spawn(move || keeper.run(&of_journal))?;
+        }
         // The descriptor itself: `io::Stdout` would buffer, and its lock is not ours alone.
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let formatter = Formatter::new(identity, config.output.clone());

@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     detection::{Detection, Formatter, Identity},
     enrich::{EnrichOptions, Enricher, snapshot::Snapshot},
-    metrics::{EngineCounters, Ledger, Metrics},
+    metrics::{EngineCounters, JournalCounters, Ledger, Metrics},
     recording::{Frame, Reader, RecordingError, records},
     rules::RuleSet,
     tenants::Tenants,
@@ -124,6 +124,7 @@ fn feed(
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new()?),
     };
     // Whose a container was is not recorded: everything is the platform's.
     let tenants = Arc::new(Tenants::new(&[], &meta.hostname, config.rate_limit));

@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     detection::Identity,
     kernel::Counters,
-    metrics::{Ledger, Metrics},
+    metrics::{JournalCounters, Ledger, Metrics},
     rules::LoadOptions,
     tenants::Tenants,
     web,
@@ -126,9 +126,13 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new()?),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
-    tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));
+    for tenant in tenants.iter() {
+        metrics.bound_series(&tenant.name, tenant.max_series);
+        ledger.journal.begin(&tenant.name);
+    }
     let health = Arc::new(Health::default());
     let intake =
         config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));

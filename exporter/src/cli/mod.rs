@@ -5,6 +5,7 @@
 
 mod doctor;
 mod fields;
+mod journal;
 mod k8s_audit;
 mod replay;
 mod rules;
@@ -46,6 +47,9 @@ enum Command {
     /// Take part in a Kubernetes cluster's audit
     #[command(subcommand, name = "k8s-audit")]
     K8sAudit(k8s_audit::K8sAuditCommand),
+    /// Read the detections that are kept on this node
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Say what this kernel offers, what would be attached, and what is missing
     Doctor(doctor::DoctorArgs),
 }
@@ -79,6 +83,7 @@ impl Cli {
             Command::Fields(args) => fields::execute(&args),
             Command::Replay(args) => replay::execute(args),
             Command::K8sAudit(command) => k8s_audit::execute(command),
+            Command::Journal(command) => journal::execute(command),
             Command::Doctor(args) => doctor::execute(args),
         }
     }

@@ -5,6 +5,7 @@
 //! meaning. Secrets never live here: they come from `YAGURA_…` environment variables.
 
 mod error;
+mod journal;
 mod kubernetes;
 mod raw;
 mod tenants;
@@ -60,6 +61,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What the Kubernetes API is asked.
     pub kubernetes: Settings,
+    /// Where detections are kept.
+    pub journal: crate::journal::Settings,
     /// Resolve the host names that rules compare addresses with.
     pub resolve_names: bool,
     /// `None`: the machine's own host name.
@@ -145,6 +148,7 @@ impl Default for Config {
             web: WebConfig::default(),
             audit: AuditConfig::default(),
             kubernetes: Settings::default(),
+            journal: crate::journal::Settings::default(),
             resolve_names: true,
             hostname: None,
             node: None,
@@ -217,6 +221,7 @@ impl Config {
             web,
             audit,
             kubernetes,
+            journal,
             resolve_names,
             hostname,
             node,
@@ -231,6 +236,7 @@ impl Config {
             queue_size,
             drain_timeout,
             tenants,
+            journal_shares,
             containers_root,
             containers_wait,
             engines,
@@ -239,6 +245,7 @@ impl Config {
         let text = |value: Option<Spanned<String>>| value.map(|v| v.value);
         let flag = |value: Option<Spanned<bool>>, default| value.map_or(default, |v| v.value);
         let (web, audit, kubernetes) = (web.check(errors), audit.check(errors), kubernetes.check(errors));
+        let journal = journal.check(journal_shares, errors);
         let listen_at = listen.as_ref().map(|listen| listen.at).unwrap_or_default();
         let listen = errors.parsed(listen, default.listen, |text| {
             text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
@@ -283,6 +290,7 @@ impl Config {
             web,
             audit,
             kubernetes,
+            journal,
             resolve_names: flag(resolve_names, default.resolve_names),
             hostname: text(hostname),
             node: text(node),

@@ -1,11 +1,12 @@
 //! What the file says: every key optional, every value with its place, nothing checked but its type.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker};
 
 use super::{
     DEFAULT_WINDOW,
+    journal::RawJournal,
     kubernetes::RawKubernetes,
     tenants,
     walk::{Errors, Map, Spanned},
@@ -36,6 +37,7 @@ pub(super) struct RawConfig {
     pub web: RawWeb,
     pub audit: RawAudit,
     pub kubernetes: RawKubernetes,
+    pub journal: RawJournal,
     pub resolve_names: Option<Spanned<bool>>,
     pub hostname: Option<Spanned<String>>,
     pub node: Option<Spanned<String>>,
@@ -50,6 +52,8 @@ pub(super) struct RawConfig {
     pub queue_size: Option<Spanned<u64>>,
     pub drain_timeout: Option<Spanned<Duration>>,
     pub tenants: Vec<Tenant>,
+    /// By tenant: its part of the journal.
+    pub journal_shares: BTreeMap<String, f64>,
     pub containers_root: Option<Spanned<String>>,
     pub containers_wait: Option<Spanned<Duration>>,
     pub engines: [RawEngine; 4],
@@ -99,6 +103,7 @@ impl RawConfig {
         raw.web = RawWeb::parse(&mut root, errors);
         raw.audit = RawAudit::parse(&mut root, errors);
         raw.kubernetes = RawKubernetes::parse(&mut root, errors);
+        raw.journal = RawJournal::parse(&mut root, errors);
         raw.resolve_names = root.bool("resolve_names", errors);
         raw.hostname = root.string("hostname", errors);
         raw.node = root.string("node", errors);
@@ -134,7 +139,7 @@ impl RawConfig {
             engines.finish(errors);
         }
         let window = raw.window.as_ref().map_or(DEFAULT_WINDOW, |window| window.value);
-        raw.tenants = tenants::read(&mut root, errors, window);
+        raw.tenants = tenants::read(&mut root, errors, window, &mut raw.journal_shares);
         root.finish(errors);
         raw
     }

@@ -1,6 +1,6 @@
 //! `tenants`: who owns what, and what each has of its own.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     RateLimit, priority_names,
@@ -9,12 +9,18 @@ use super::{
 };
 use crate::{
     detection::PLATFORM_TENANT,
+    journal::DEFAULT_SHARE,
     rules::Priority,
     tenants::{DEFAULT_SERIES, Label, Pattern, Scope, Tenant},
 };
 
-/// Reads the list.
-pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, window: std::time::Duration) -> Vec<Tenant> {
+/// Reads the list, and their shares of the journal.
+pub(super) fn read(
+    root: &mut Map<'_>,
+    errors: &mut Errors,
+    window: std::time::Duration,
+    shares: &mut BTreeMap<String, f64>,
+) -> Vec<Tenant> {
     let mut names = HashSet::new();
     let mut tenants = Vec::new();
     for (at, mut entry) in root.maps("tenants", errors) {
@@ -81,6 +87,16 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, window: std::time::D
             tenant.quota.burst = errors.ranged(burst, 1..=1_000_000, 1000);
             let series = quota.integer("series", errors);
             tenant.max_series = errors.ranged(series, 1..=100_000, DEFAULT_SERIES);
+            if let Some(share) = quota.number("journal", errors) {
+                let share = errors.parsed(Some(share), DEFAULT_SHARE, |&share| {
+                    if share > 0.0 && share <= 1.0 {
+                        Ok(share)
+                    } else {
+                        Err(format!("{share} is not above 0 and at most 1"))
+                    }
+                });
+                shares.insert(tenant.name.to_string(), share);
+            }
             quota.finish(errors);
         }
         entry.finish(errors);

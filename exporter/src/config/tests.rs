@@ -40,6 +40,7 @@ web:
   tokens: [{file: /t}, {env: YAGURA_AUDIT_TOKEN}]
 k8s_audit: {enabled: false, max_body_size: 1MiB, queue_events: 100, queue_size: 2MiB, remembered_events: 1000}
 kubernetes: {enabled: true, api_server: \"https://k:6443\", ca_file: /ca, token_file: /token, delete_delay: 2m}
+journal: {enabled: false, path: /j.db, max_size: 2MiB, max_age: 1h}
 resolve_names: false
 hostname: h
 node: ${NODE_NAME}
@@ -108,6 +109,13 @@ container_engines:
             token_file: Some("/token".into()),
             delete_delay: Duration::from_secs(120),
             ..Settings::default()
+        },
+        journal: crate::journal::Settings {
+            enabled: false,
+            path: "/j.db".into(),
+            max_size: 2 << 20,
+            max_age: Duration::from_secs(3600),
+            ..crate::journal::Settings::default()
         },
         resolve_names: false,
         hostname: Some("h".into()),
@@ -297,6 +305,7 @@ fn the_page_lists_every_key_with_its_default() {
         web: _,
         audit,
         kubernetes,
+        journal,
         resolve_names,
         hostname,
         node,
@@ -311,6 +320,7 @@ fn the_page_lists_every_key_with_its_default() {
         queue_size,
         drain_timeout,
         tenants: _,
+        journal_shares: _,
         containers_root,
         containers_wait,
         engines,
@@ -333,6 +343,8 @@ fn the_page_lists_every_key_with_its_default() {
     let numbers = [ring_size, max_processes, max_env_bytes, burst, queue_size];
     let times = [window, drain_timeout, containers_wait];
     assert!(kubernetes.delete_delay.is_some());
+    assert!(journal.enabled.is_some() && journal.path.is_some());
+    assert!(journal.max_size.is_some() && journal.max_age.is_some());
     assert!(rules_files.is_some() && block.contains("\nrules: "));
     assert!(engines.iter().all(|engine| engine.enabled.is_some() && engine.sockets.is_some()), "{engines:?}");
     assert!(texts.iter().all(Option::is_some), "{texts:?}");

@@ -191,9 +191,10 @@ impl<'y> Map<'y> {
         })
     }
 
-    /// A time: seconds, or a number with `ms`, `s`, `m` or `h`.
+    /// A time: seconds, or a number with `ms`, `s`, `m`, `h` or `d`.
     pub fn duration(&mut self, name: &'static str, errors: &mut Errors) -> Option<Spanned<Duration>> {
-        const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+        const UNITS: [(&str, u64); 5] =
+            [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
         self.scalar(name, "a time like 30s", errors, |s| match s {
             Scalar::Integer(seconds) => Some(Duration::from_secs((*seconds).try_into().ok()?)),
             Scalar::String(text) => with_unit(text, &UNITS).map(Duration::from_millis),

@@ -54,12 +54,12 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 fn families(ledger: &Ledger) -> Vec<Family> {
-    let Ledger { kernel, engine, audit, stdout, recording, containers, kubernetes } = ledger;
+    let Ledger { kernel, engine, audit, stdout, recording, containers, kubernetes, journal } = ledger;
     // Downstream first: what is in flight between two reads then never looks like more came out of a stage
     // than went into it.
     let (delivered, write_error) = (stdout.delivered.get(), stdout.write_error.get());
     let suppressed = engine.suppressed.get() + audit.suppressed.get();
-    let queue_full = engine.queue_full.get() + audit.queue_full.get();
+    let queue_full = engine.queue_full.get() + audit.queue_full.get() + stdout.queue_full.get();
     let matched = engine.matched.get() + audit.matched.get();
     let unmatched = engine.unmatched.get() + audit.unmatched.get();
     let (invalid, audit_invalid) = (engine.invalid.get(), audit.invalid.get());
@@ -299,6 +299,34 @@ fn families(ledger: &Ledger) -> Vec<Family> {
                     ]
                 })
                 .collect(),
+        ),
+        gauge(
+            "yagura_journal_up",
+            "Whether detections can be written to the journal.",
+            journal.is_up().into(),
+        ),
+        gauge(
+            "yagura_journal_size_bytes",
+            "What the detections in the journal count against its bound.",
+            journal.current_size(),
+        ),
+        counter(
+            "yagura_journal_written_total",
+            &[],
+            "Detections written to the journal.",
+            one(journal.all_written()),
+        ),
+        counter(
+            "yagura_journal_failures_total",
+            &["reason"],
+            "Detections that could not be written to the journal.",
+            labelled(&journal.failures()),
+        ),
+        counter(
+            "yagura_journal_set_aside_total",
+            &[],
+            "Damaged journals that were set aside.",
+            one(journal.all_set_aside()),
         ),
         gauges(
             "yagura_kubernetes_watch_up",

@@ -217,6 +217,8 @@ pub struct SinkCounters {
     pub delivered: Tally,
     /// Lost to a write error.
     pub write_error: Tally,
+    /// Lost because stdout was behind the journal. The journal's thread is the only writer.
+    pub queue_full: Tally,
 }
 
 /// What a recording's writer counts. Its thread is the only writer.

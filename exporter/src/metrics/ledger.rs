@@ -15,7 +15,7 @@ use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
 use super::{
-    KubernetesCounters,
+    JournalCounters, KubernetesCounters,
     counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
 };
 
@@ -59,6 +59,7 @@ pub struct Ledger {
     pub recording: Arc<RecordingCounters>,
     pub containers: Arc<ContainerCounters>,
     pub kubernetes: Arc<KubernetesCounters>,
+    pub journal: Arc<JournalCounters>,
 }
 
 impl std::fmt::Debug for Ledger {

@@ -5,6 +5,7 @@
 
 mod collector;
 mod counters;
+mod journal;
 mod kubernetes;
 mod ledger;
 mod process;
@@ -24,6 +25,7 @@ pub use counters::{
     AuditCounters, ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters,
     RootCounters, SinkCounters, TableCounters, Tally,
 };
+pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 
@@ -205,6 +207,8 @@ impl Metrics {
         registry.register(Box::new(tls_failed.clone()))?;
         registry.register(Box::new(audit_requests.clone()))?;
         registry.register(Box::new(build))?;
+        ledger.journal.begin(PLATFORM_TENANT);
+        registry.register(Box::new(ledger.journal.removed.clone()))?;
         registry.register(Box::new(collector::LedgerCollector::new(ledger)?))?;
         registry.register(Box::new(process::ProcessCollector::new()?))?;
         Ok(Metrics {

@@ -38,6 +38,7 @@ fn ledger() -> Ledger {
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new().unwrap()),
     }
 }
 

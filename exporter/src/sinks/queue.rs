@@ -1,9 +1,12 @@
 //! The bounded queue between matching and a sink: its sender never waits.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-    mpsc::{Receiver as StdReceiver, SyncSender, sync_channel},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver as StdReceiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::Duration,
 };
 
 use crate::detection::Detection;
@@ -52,6 +55,21 @@ impl Receiver {
     /// and nothing is left.
     pub fn receive(&self, batch: &mut Vec<Detection>, max: usize) -> bool {
         let Ok(first) = self.receiver.recv() else { return false };
+        self.take_all(first, batch, max);
+        true
+    }
+
+    /// The same for somebody who has other things to do: after `patience` without any, `batch` stays empty.
+    pub fn receive_within(&self, patience: Duration, batch: &mut Vec<Detection>, max: usize) -> bool {
+        match self.receiver.recv_timeout(patience) {
+            Ok(first) => self.take_all(first, batch, max),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        true
+    }
+
+    fn take_all(&self, first: Detection, batch: &mut Vec<Detection>, max: usize) {
         self.take(first, batch);
         while batch.len() < max {
             match self.receiver.try_recv() {
@@ -59,7 +77,6 @@ impl Receiver {
                 Err(_) => break,
             }
         }
-        true
     }
 
     fn take(&self, detection: Detection, batch: &mut Vec<Detection>) {
@@ -116,6 +133,19 @@ mod tests {
         assert!(receiver.receive(&mut batch, 10));
         assert!(!receiver.receive(&mut batch, 10));
         assert_eq!(batch.len(), 1);
+    }
+
+    #[test]
+    fn whoever_has_other_things_to_do_waits_for_a_while_only() {
+        let (sender, receiver) = queue(4);
+        let mut batch = Vec::new();
+        assert!(receiver.receive_within(Duration::from_millis(1), &mut batch, 10) && batch.is_empty());
+        sender.try_send(detection(1)).unwrap();
+        sender.try_send(detection(1)).unwrap();
+        assert!(receiver.receive_within(Duration::from_secs(60), &mut batch, 10));
+        assert_eq!(batch.len(), 2);
+        drop(sender);
+        assert!(!receiver.receive_within(Duration::from_secs(60), &mut batch, 10));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     audit::{Intake, Taken},
     config::{AuditConfig, TokenSource, WebConfig},
-    metrics::Ledger,
+    metrics::{JournalCounters, Ledger},
 };
 
 const TOKEN: &str = "correct-horse-battery-staple";
@@ -29,6 +29,7 @@ fn start() -> Running {
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new().unwrap()),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());

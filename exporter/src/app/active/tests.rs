@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     detection::PLATFORM_TENANT,
     fields::{Source, scheme},
-    metrics::{EngineCounters, Ledger},
+    metrics::{EngineCounters, JournalCounters, Ledger},
     rules::{self, LoadOptions, RuleMatching, Selection, Selector, SourceFile},
     tenants::{Pattern, Tenant},
 };
@@ -77,6 +77,7 @@ fn fixture(rule_limit: RateLimit, change: impl FnOnce(&mut Tenant)) -> Fixture {
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new().unwrap()),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));

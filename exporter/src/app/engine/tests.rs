@@ -9,7 +9,7 @@ use crate::{
         container::{Container, Image},
     },
     event::builder::RecordBuilder,
-    metrics::{Ledger, Metrics},
+    metrics::{JournalCounters, Ledger, Metrics},
     rules::{self, LoadOptions, Priority, RuleMatching, SourceFile},
 };
 
@@ -52,6 +52,7 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new().unwrap()),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let active = active(RULES, matching, &metrics, &limit);

@@ -6,7 +6,10 @@ use exporter_common::{
 };
 
 use super::*;
-use crate::{app::hot::SwapError, metrics::Ledger};
+use crate::{
+    app::hot::SwapError,
+    metrics::{JournalCounters, Ledger},
+};
 
 /// Records what is asked of it, and fails at the given step.
 #[derive(Default)]
@@ -75,6 +78,7 @@ fn metrics() -> Metrics {
         recording: Arc::default(),
         containers: Arc::default(),
         kubernetes: Arc::default(),
+        journal: Arc::new(JournalCounters::new().unwrap()),
     };
     Metrics::new(ledger).unwrap()
 }

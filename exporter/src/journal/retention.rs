@@ -1,0 +1,156 @@
+//! How much of the journal each tenant uses, and whose oldest detections go when there is too much.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::{DEFAULT_SHARE, Settings};
+
+/// Detections removed by one statement: the writer must not be kept from its queue for long.
+const CHUNK: i64 = 500;
+
+/// Removed detections and what they weighed, by tenant.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Removed {
+    pub detections: u64,
+    pub weight: u64,
+}
+
+/// Why detections are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Age,
+    Size,
+    /// A tenant's share.
+    Share,
+}
+
+impl Bound {
+    pub const ALL: [Bound; 3] = [Bound::Age, Bound::Size, Bound::Share];
+
+    /// Label of its metric.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bound::Age => "age",
+            Bound::Size => "size",
+            Bound::Share => "share",
+        }
+    }
+}
+
+/// Sizes by tenant. Kept up to date with every statement, so that no query adds them up.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    by_tenant: HashMap<String, u64>,
+    total: u64,
+}
+
+impl Usage {
+    pub fn read(connection: &Connection) -> rusqlite::Result<Usage> {
+        let mut usage = Usage::default();
+        let mut statement =
+            connection.prepare("SELECT tenant, SUM(weight) FROM detections GROUP BY tenant")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let weight: i64 = row.get(1)?;
+            usage.add(&row.get::<_, String>(0)?, u64::try_from(weight).unwrap_or(0));
+        }
+        Ok(usage)
+    }
+
+    pub fn add(&mut self, tenant: &str, weight: u64) {
+        match self.by_tenant.get_mut(tenant) {
+            Some(own) => *own += weight,
+            None => drop(self.by_tenant.insert(tenant.to_owned(), weight)),
+        }
+        self.total += weight;
+    }
+
+    fn remove(&mut self, tenant: &str, weight: u64) {
+        if let Some(own) = self.by_tenant.get_mut(tenant) {
+            *own = own.saturating_sub(weight);
+        }
+        self.total = self.total.saturating_sub(weight);
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// A tenant that has more than it may, and which bound says so: one above its share, or the largest if all
+    /// together are too much.
+    fn excess(&self, settings: &Settings) -> Option<(String, Bound)> {
+        let above = |(tenant, weight): &(&String, &u64)| {
+            let share = settings.shares.get(*tenant).copied().unwrap_or(DEFAULT_SHARE);
+            **weight as f64 > share * settings.max_size as f64
+        };
+        if let Some((tenant, _)) = self.by_tenant.iter().find(above) {
+            return Some((tenant.clone(), Bound::Share));
+        }
+        if self.total <= settings.max_size {
+            return None;
+        }
+        let largest = self.by_tenant.iter().max_by_key(|(_, weight)| **weight);
+        largest.map(|(tenant, _)| (tenant.clone(), Bound::Size))
+    }
+
+    /// Removes what is above a bound, the oldest first; says what was removed.
+    pub fn shrink(
+        &mut self,
+        connection: &Connection,
+        settings: &Settings,
+        mut removed: impl FnMut(&str, Bound, Removed),
+    ) -> rusqlite::Result<()> {
+        while let Some((tenant, bound)) = self.excess(settings) {
+            let gone = remove(
+                connection,
+                "DELETE FROM detections WHERE id IN \
+                 (SELECT id FROM detections WHERE tenant = ?1 ORDER BY id LIMIT ?2) RETURNING weight",
+                params![tenant, CHUNK],
+            )?;
+            if gone.detections == 0 {
+                // It says that there is something and there is not: start from what is there.
+                *self = Usage::read(connection)?;
+                return Ok(());
+            }
+            self.remove(&tenant, gone.weight);
+            removed(&tenant, bound, gone);
+        }
+        Ok(())
+    }
+
+    /// Removes one chunk of what was written before a time; whether there may be more.
+    pub fn expire(
+        &mut self,
+        connection: &Connection,
+        before_ns: i64,
+        mut removed: impl FnMut(&str, Bound, Removed),
+    ) -> rusqlite::Result<bool> {
+        let mut statement = connection.prepare(
+            "DELETE FROM detections WHERE id IN (SELECT id FROM detections ORDER BY id LIMIT ?1) \
+             AND written_ns < ?2 RETURNING tenant, weight",
+        )?;
+        let mut rows = statement.query(params![CHUNK, before_ns])?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            let (tenant, weight): (String, i64) = (row.get(0)?, row.get(1)?);
+            let weight = u64::try_from(weight).unwrap_or(0);
+            self.remove(&tenant, weight);
+            removed(&tenant, Bound::Age, Removed { detections: 1, weight });
+            count += 1;
+        }
+        Ok(count == CHUNK)
+    }
+}
+
+fn remove(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Removed> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut gone = Removed::default();
+    while let Some(row) = rows.next()? {
+        let weight: i64 = row.get(0)?;
+        gone.detections += 1;
+        gone.weight += u64::try_from(weight).unwrap_or(0);
+    }
+    Ok(gone)
+}

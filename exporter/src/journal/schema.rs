@@ -1,0 +1,90 @@
+//! The tables, and how older files become newer ones.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::JournalError;
+
+/// Each brings a file from the version of its position to the next. Never changed once released; more are appended.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE detections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Nanoseconds since the epoch: of the event, and of the writing.
+    time_ns INTEGER NOT NULL,
+    written_ns INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    namespace TEXT,
+    rule TEXT NOT NULL,
+    -- Falco's: 0 is Emergency, 7 is Debug.
+    priority INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    uuid BLOB NOT NULL,
+    -- What it counts against the bounds.
+    weight INTEGER NOT NULL,
+    -- The detection as JSON, without the end of the line.
+    line TEXT NOT NULL
+) STRICT;
+CREATE INDEX detections_by_tenant ON detections (tenant, id);
+CREATE INDEX detections_by_time ON detections (time_ns);
+CREATE INDEX detections_by_rule ON detections (rule, time_ns);
+"];
+
+/// What a file of the newest kind says.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Opens a file to write, makes or migrates its tables, and checks it.
+pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| JournalError::Folder { path: folder.to_owned(), source })?;
+    }
+    let database = |source| JournalError::Database { path: path.to_owned(), source };
+    let mut connection = Connection::open(path).map_err(database)?;
+    prepare(&mut connection, path)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), JournalError> {
+    let database = |source| JournalError::Database { path: path.to_owned(), source };
+    connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(database)?;
+    // Readers beside the writer; a commit is a write without a sync, which a checkpoint makes good.
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216; \
+             PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(database)?;
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    if found > VERSION {
+        return Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    let what: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(database)?;
+    if what != "ok" {
+        return Err(JournalError::Damaged { path: path.to_owned(), what });
+    }
+    let from = usize::try_from(found).unwrap_or(0);
+    for (version, migration) in MIGRATIONS.iter().enumerate().skip(from) {
+        let transaction = connection.transaction().map_err(database)?;
+        transaction.execute_batch(migration).map_err(database)?;
+        transaction.pragma_update(None, "user_version", version as i64 + 1).map_err(database)?;
+        transaction.commit().map_err(database)?;
+    }
+    Ok(())
+}
+
+/// Opens a file to read, beside whoever writes it.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
+    let database = |source| JournalError::Database { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(database)?;
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    if found != VERSION {
+        return Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    Ok(connection)
+}

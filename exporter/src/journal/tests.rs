@@ -1,0 +1,248 @@
+use std::{fs, sync::Arc, time::Duration};
+
+use super::*;
+use crate::{detection::Detection, metrics::JournalCounters, rules::Priority};
+
+fn detection(tenant: &str, number: u64) -> Detection {
+    Detection {
+        time_ns: 1_000_000_000 + number,
+        rule: format!("rule-{}", number % 3).into(),
+        priority: Priority::Warning,
+        source: "syscall",
+        tags: Arc::from([]),
+        message: String::new(),
+        output_fields: Vec::new(),
+        incomplete_fields: Vec::new(),
+        uuid: uuid::Uuid::new_v4(),
+        tenant: tenant.into(),
+        namespace: (number.is_multiple_of(2)).then(|| "shop".into()),
+        correlation: None,
+    }
+}
+
+struct Kept {
+    dir: tempfile::TempDir,
+    counters: Arc<JournalCounters>,
+    settings: Settings,
+}
+
+impl Kept {
+    fn new(change: impl FnOnce(&mut Settings)) -> Kept {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings { path: dir.path().join("sub/journal.db"), ..Settings::default() };
+        change(&mut settings);
+        Kept { dir, counters: Arc::new(JournalCounters::new().unwrap()), settings }
+    }
+
+    fn open(&self) -> Journal {
+        Journal::new(self.settings.clone(), Arc::clone(&self.counters))
+    }
+
+    fn lines(&self, filter: &Filter) -> Vec<String> {
+        let mut lines = Vec::new();
+        let reader = Reader::open(&self.settings.path).unwrap();
+        reader
+            .lines(filter, 0, u64::MAX, &mut |line| {
+                lines.push(line.to_owned());
+                true
+            })
+            .unwrap();
+        lines
+    }
+
+    fn removed(&self, tenant: &str, bound: Bound) -> u64 {
+        self.counters.removals(tenant, bound)
+    }
+}
+
+/// Appends detections of a tenant with lines of a size, each by itself; whether all were written.
+fn append(journal: &mut Journal, tenant: &str, numbers: std::ops::Range<u64>, size: usize) -> bool {
+    let mut all = true;
+    for number in numbers {
+        let detection = detection(tenant, number);
+        let line = format!("{{\"n\":{number},\"tenant\":\"{tenant}\",\"x\":\"{}\"}}", "x".repeat(size));
+        all &= journal.append([(&detection, line.as_str())].into_iter());
+    }
+    all
+}
+
+fn number(line: &str) -> u64 {
+    serde_json::from_str::<serde_json::Value>(line).unwrap()["n"].as_u64().unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_in_order_and_by_what_it_is() {
+    let kept = Kept::new(|_| {});
+    let mut journal = kept.open();
+    assert!(kept.counters.is_up());
+    assert!(append(&mut journal, "platform", 0..10, 1) && append(&mut journal, "shop", 10..16, 1));
+    let all: Vec<u64> = kept.lines(&Filter::default()).iter().map(|line| number(line)).collect();
+    assert_eq!(all, (0..16).collect::<Vec<_>>());
+    let filtered = |filter: Filter| kept.lines(&filter).iter().map(|line| number(line)).collect::<Vec<_>>();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(filtered(Filter { tenant: text("shop"), ..Filter::default() }), [10, 11, 12, 13, 14, 15]);
+    assert_eq!(
+        filtered(Filter { rule: text("rule-1"), tenant: text("shop"), ..Filter::default() }),
+        [10, 13]
+    );
+    assert_eq!(
+        filtered(Filter { namespace: text("shop"), until_ns: Some(1_000_000_003), ..Filter::default() }),
+        [0, 2]
+    );
+    assert_eq!(filtered(Filter { since_ns: Some(1_000_000_014), ..Filter::default() }), [14, 15]);
+    assert_eq!(filtered(Filter { tenant: text("' OR 1=1 --"), ..Filter::default() }), [0; 0]);
+    let reader = Reader::open(&kept.settings.path).unwrap();
+    let at = reader.before_last(&Filter::default(), 3).unwrap();
+    let mut last = Vec::new();
+    let end = reader
+        .lines(&Filter::default(), at, 2, &mut |line| {
+            last.push(number(line));
+            true
+        })
+        .unwrap();
+    assert_eq!((last, end), (vec![13, 14], 15));
+    let stats = reader.stats().unwrap();
+    assert_eq!((stats.detections, stats.size), (16, kept.counters.current_size()));
+    let tenants: Vec<_> = stats.tenants.iter().map(|t| (t.tenant.as_str(), t.detections)).collect();
+    assert_eq!(tenants, [("platform", 10), ("shop", 6)]);
+    assert_eq!(stats.oldest.as_deref(), Some("1970-01-01T00:00:01.000000000Z"));
+    assert_eq!(kept.counters.all_written(), 16);
+}
+
+#[test]
+fn it_goes_on_where_it_was() {
+    let kept = Kept::new(|_| {});
+    append(&mut kept.open(), "platform", 0..5, 10);
+    let size = kept.counters.current_size();
+    let mut journal = kept.open();
+    assert_eq!(kept.counters.current_size(), size, "what is there is counted");
+    append(&mut journal, "platform", 5..6, 10);
+    assert_eq!(kept.lines(&Filter::default()).len(), 6);
+}
+
+#[test]
+fn a_flood_costs_its_own_tenant_only_and_is_counted() {
+    let kept = Kept::new(|settings| {
+        settings.max_size = 1 << 20;
+        settings.shares = [("loud".to_owned(), 0.25)].into();
+    });
+    let mut journal = kept.open();
+    append(&mut journal, "quiet", 0..100, 1000);
+    append(&mut journal, "loud", 0..2000, 1000);
+    let of = |tenant: &str| -> Vec<u64> {
+        let filter = Filter { tenant: Some(tenant.into()), ..Filter::default() };
+        kept.lines(&filter).iter().map(|line| number(line)).collect()
+    };
+    assert_eq!(of("quiet"), (0..100).collect::<Vec<_>>(), "nothing of it is gone");
+    let loud = of("loud");
+    assert_eq!(loud.last(), Some(&1999));
+    assert!(loud.windows(2).all(|pair| pair[0] + 1 == pair[1]), "the oldest went");
+    assert_eq!(kept.removed("loud", Bound::Share), 2000 - loud.len() as u64);
+    assert_eq!((kept.removed("quiet", Bound::Share), kept.removed("loud", Bound::Size)), (0, 0));
+    assert!(kept.counters.current_size() <= 1 << 20);
+    // Several together are too many: the largest pays.
+    append(&mut journal, "third", 0..390, 1000);
+    append(&mut journal, "fourth", 0..390, 1000);
+    assert!(kept.counters.current_size() <= 1 << 20);
+    assert!(kept.removed("third", Bound::Size) + kept.removed("fourth", Bound::Size) > 0);
+    assert_eq!(of("quiet").len(), 100);
+}
+
+#[test]
+fn what_is_too_old_goes() {
+    let kept = Kept::new(|_| {});
+    let mut journal = kept.open();
+    append(&mut journal, "platform", 0..1200, 1);
+    journal.expire(0);
+    assert_eq!(kept.lines(&Filter::default()).len(), 1200);
+    journal.expire(i64::MAX);
+    assert_eq!(kept.lines(&Filter::default()).len(), 0);
+    assert_eq!((kept.removed("platform", Bound::Age), kept.counters.current_size()), (1200, 0));
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_never_deleted() {
+    for damage in ["garbage", "middle"] {
+        let kept = Kept::new(|_| {});
+        append(&mut kept.open(), "platform", 0..2000, 100);
+        let path = &kept.settings.path;
+        let mut bytes = fs::read(path).unwrap();
+        match damage {
+            "garbage" => bytes = b"this is no database, whatever its name says".repeat(100),
+            _ => bytes[8192..40_960].fill(0xa5),
+        }
+        fs::write(path, &bytes).unwrap();
+        let mut journal = kept.open();
+        assert_eq!(kept.counters.all_set_aside(), 1, "{damage}");
+        assert!(append(&mut journal, "platform", 0..3, 1) && kept.counters.is_up());
+        assert_eq!(kept.lines(&Filter::default()).len(), 3);
+        let folder = kept.dir.path().join("sub");
+        let names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let aside =
+            names.iter().find(|name| name.starts_with("journal.db.damaged-") && !name.ends_with("-wal"));
+        let aside = aside.unwrap_or_else(|| panic!("{names:?}"));
+        assert_eq!(fs::read(kept.dir.path().join("sub").join(aside)).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_newer_file_is_left_alone() {
+    let kept = Kept::new(|_| {});
+    append(&mut kept.open(), "platform", 0..3, 1);
+    rusqlite::Connection::open(&kept.settings.path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let mut journal = kept.open();
+    assert!(!append(&mut journal, "platform", 3..5, 1));
+    assert!(!kept.counters.is_up());
+    assert_eq!(kept.counters.failures().first(), Some(&("closed", 2)));
+    assert_eq!(Reader::open(&kept.settings.path).unwrap_err().reason(), "newer");
+    assert_eq!(
+        fs::read_dir(kept.dir.path().join("sub"))
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_full_disk_loses_what_comes_and_nothing_that_is_there() {
+    let kept = Kept::new(|_| {});
+    let mut journal = kept.open();
+    assert!(append(&mut journal, "platform", 0..20, 1000));
+    journal.limit_pages(30);
+    let mut written = 20;
+    while append(&mut journal, "platform", written..written + 1, 1000) {
+        written += 1;
+        assert!(written < 1000, "it never fills");
+    }
+    assert_eq!(kept.counters.failures()[1], ("disk_full", 1));
+    assert!(!append(&mut journal, "platform", written..written + 1, 1000));
+    let numbers: Vec<u64> = kept.lines(&Filter::default()).iter().map(|line| number(line)).collect();
+    assert_eq!(numbers, (0..written).collect::<Vec<_>>());
+    // There is room again.
+    journal.limit_pages(10_000);
+    assert!(append(&mut journal, "platform", written..written + 5, 1000));
+    assert_eq!(kept.counters.all_written(), written + 5);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_tried_again() {
+    let kept = Kept::new(|_| {});
+    fs::write(kept.dir.path().join("sub"), "a file in the way").unwrap();
+    let mut journal = kept.open();
+    assert!(!append(&mut journal, "platform", 0..1, 1) && !kept.counters.is_up());
+    fs::remove_file(kept.dir.path().join("sub")).unwrap();
+    journal.retry_at_once();
+    assert!(append(&mut journal, "platform", 1..2, 1) && kept.counters.is_up());
+    assert_eq!(kept.lines(&Filter::default()).iter().map(|line| number(line)).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn an_age_is_looked_at_once_in_a_while() {
+    let kept = Kept::new(|settings| settings.max_age = Duration::from_secs(60));
+    let mut journal = kept.open();
+    append(&mut journal, "platform", 0..5, 1);
+    journal.tidy();
+    assert_eq!(kept.lines(&Filter::default()).len(), 5, "they are young");
+}

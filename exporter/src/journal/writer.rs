@@ -1,0 +1,236 @@
+//! The one who writes.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Connection, params};
+
+use super::{JournalError, Settings, retention::Usage, schema};
+use crate::{detection::Detection, metrics::JournalCounters};
+
+/// What the tables need for a detection beside its line.
+const OVERHEAD: u64 = 256;
+/// How often what is too old is looked for.
+const TIDY: Duration = Duration::from_secs(10);
+/// How soon a file that could not be opened is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The journal, open to write; or not, while its file cannot be.
+#[derive(Debug)]
+pub struct Journal {
+    settings: Settings,
+    counters: Arc<JournalCounters>,
+    open: Option<Open>,
+    tried: Instant,
+    tidied: Instant,
+    said: Option<&'static str>,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    usage: Usage,
+}
+
+impl Journal {
+    /// Opens it, or says why not and goes on trying.
+    pub fn new(settings: Settings, counters: Arc<JournalCounters>) -> Journal {
+        let now = Instant::now();
+        let mut journal = Journal { settings, counters, open: None, tried: now, tidied: now, said: None };
+        journal.open();
+        journal
+    }
+
+    /// Writes detections, each with its line of JSON, in one transaction. Whether they are on disk.
+    pub fn append<'d>(&mut self, batch: impl Iterator<Item = (&'d Detection, &'d str)> + Clone) -> bool {
+        if self.open.is_none() && self.tried.elapsed() >= RETRY {
+            self.open();
+        }
+        let count = batch.clone().count() as u64;
+        let Some(open) = &mut self.open else {
+            self.counters.failed("closed", count);
+            return false;
+        };
+        match write(open, batch) {
+            Ok(()) => {
+                self.said = None;
+                self.counters.written(count);
+                self.shrink();
+                self.tidy();
+                true
+            }
+            Err(source) => {
+                let error = JournalError::Database { path: self.settings.path.clone(), source };
+                self.counters.failed(error.reason(), count);
+                self.trouble(&error);
+                false
+            }
+        }
+    }
+
+    /// Removes what is too old, once in a while.
+    pub fn tidy(&mut self) {
+        if self.tidied.elapsed() < TIDY {
+            return;
+        }
+        self.tidied = Instant::now();
+        let before =
+            now_ns().saturating_sub(i64::try_from(self.settings.max_age.as_nanos()).unwrap_or(i64::MAX));
+        self.expire(before);
+    }
+
+    pub(super) fn expire(&mut self, before_ns: i64) {
+        let Some(Open { connection, usage }) = &mut self.open else { return };
+        let counters = &self.counters;
+        let result = loop {
+            let more = usage.expire(connection, before_ns, |tenant, bound, removed| {
+                counters.removed(tenant, bound, removed.detections);
+            });
+            match more {
+                Ok(true) => {}
+                other => break other,
+            }
+        };
+        self.counters.size(usage.total());
+        if let Err(source) = result {
+            let error = JournalError::Database { path: self.settings.path.clone(), source };
+            self.trouble(&error);
+        }
+    }
+
+    fn shrink(&mut self) {
+        let Some(Open { connection, usage }) = &mut self.open else { return };
+        let counters = &self.counters;
+        let result = usage.shrink(connection, &self.settings, |tenant, bound, removed| {
+            counters.removed(tenant, bound, removed.detections);
+        });
+        self.counters.size(usage.total());
+        if let Err(source) = result {
+            let error = JournalError::Database { path: self.settings.path.clone(), source };
+            self.trouble(&error);
+        }
+    }
+
+    fn open(&mut self) {
+        self.tried = Instant::now();
+        let result = open(&self.settings.path);
+        let result = match result {
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, "the journal is damaged: it is set aside and a new one begun");
+                self.counters.set_aside();
+                set_aside(&self.settings.path).and_then(|()| open(&self.settings.path))
+            }
+            other => other,
+        };
+        match result {
+            Ok(open) => {
+                self.counters.up(true);
+                self.counters.size(open.usage.total());
+                self.open = Some(open);
+            }
+            Err(error) => self.trouble(&error),
+        }
+    }
+
+    /// Says it once for each kind, and takes the file out of use if it is damaged.
+    fn trouble(&mut self, error: &JournalError) {
+        let reason = error.reason();
+        if self.said != Some(reason) {
+            self.said = Some(reason);
+            tracing::error!(%error, "detections are not journaled");
+        }
+        if self.open.is_none() || error.is_damage() {
+            self.counters.up(false);
+            // Opening finds the damage, and sets the file aside.
+            self.open = None;
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Open, JournalError> {
+    let connection = schema::open(path)?;
+    let usage = Usage::read(&connection)
+        .map_err(|source| JournalError::Database { path: path.to_owned(), source })?;
+    Ok(Open { connection, usage })
+}
+
+fn write<'d>(
+    open: &mut Open,
+    batch: impl Iterator<Item = (&'d Detection, &'d str)> + Clone,
+) -> rusqlite::Result<()> {
+    let written = now_ns();
+    let transaction = open.connection.transaction()?;
+    {
+        let mut insert = transaction.prepare(
+            "INSERT INTO detections \
+             (time_ns, written_ns, tenant, namespace, rule, priority, source, uuid, weight, line) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?;
+        for (detection, line) in batch.clone() {
+            insert.execute(params![
+                i64::try_from(detection.time_ns).unwrap_or(i64::MAX),
+                written,
+                &*detection.tenant,
+                detection.namespace.as_deref(),
+                &*detection.rule,
+                detection.priority as i64,
+                detection.source,
+                detection.uuid.as_bytes().as_slice(),
+                weight(line) as i64,
+                line,
+            ])?;
+        }
+    }
+    transaction.commit()?;
+    // Only what is on disk counts.
+    for (detection, line) in batch {
+        open.usage.add(&detection.tenant, weight(line));
+    }
+    Ok(())
+}
+
+fn weight(line: &str) -> u64 {
+    line.len() as u64 + OVERHEAD
+}
+
+fn now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Renames the file and what belongs to it, so that nothing is lost and nothing is in the way.
+fn set_aside(path: &Path) -> Result<(), JournalError> {
+    let stamp = now_ns() / 1_000_000_000;
+    for end in ["", "-wal", "-shm"] {
+        let named = |more: &str| -> PathBuf {
+            let mut name: OsString = path.as_os_str().to_owned();
+            name.push(more);
+            name.into()
+        };
+        let (from, to) = (named(end), named(&format!(".damaged-{stamp}{end}")));
+        match std::fs::rename(&from, &to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(JournalError::Folder { path: from, source }),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+impl Journal {
+    /// As if the disk were this large.
+    pub(super) fn limit_pages(&self, pages: u32) {
+        let open = self.open.as_ref().expect("it is open");
+        open.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).expect("a pragma");
+    }
+
+    /// As if it had been a while.
+    pub(super) fn retry_at_once(&mut self) {
+        self.tried -= RETRY;
+    }
+}

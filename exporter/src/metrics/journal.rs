@@ -1,0 +1,96 @@
+//! What the journal counts.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use prometheus::{IntCounterVec, Opts};
+
+use crate::journal::Bound;
+
+/// Why detections could not be written.
+pub const FAILURES: [&str; 5] = ["closed", "disk_full", "busy", "damaged", "io"];
+
+#[derive(Debug)]
+pub struct JournalCounters {
+    up: AtomicBool,
+    written: AtomicU64,
+    failed: [AtomicU64; FAILURES.len()],
+    set_aside: AtomicU64,
+    size: AtomicU64,
+    /// By tenant, of which there are as many as the configuration has, and by bound.
+    pub(super) removed: IntCounterVec,
+}
+
+impl JournalCounters {
+    pub fn new() -> prometheus::Result<JournalCounters> {
+        let removed = IntCounterVec::new(
+            Opts::new("yagura_journal_removed_total", "Detections that a bound removed from the journal."),
+            &["tenant", "bound"],
+        )?;
+        Ok(JournalCounters {
+            up: AtomicBool::default(),
+            written: AtomicU64::default(),
+            failed: Default::default(),
+            set_aside: AtomicU64::default(),
+            size: AtomicU64::default(),
+            removed,
+        })
+    }
+
+    pub fn up(&self, up: bool) {
+        self.up.store(up, Relaxed);
+    }
+
+    pub fn written(&self, count: u64) {
+        self.written.fetch_add(count, Relaxed);
+    }
+
+    pub fn failed(&self, reason: &str, count: u64) {
+        let at = FAILURES.iter().position(|known| *known == reason);
+        // What has no name of its own is trouble with the file.
+        if let Some(slot) = at.and_then(|at| self.failed.get(at)).or(self.failed.last()) {
+            slot.fetch_add(count, Relaxed);
+        }
+    }
+
+    pub fn set_aside(&self) {
+        self.set_aside.fetch_add(1, Relaxed);
+    }
+
+    pub fn size(&self, size: u64) {
+        self.size.store(size, Relaxed);
+    }
+
+    pub fn removed(&self, tenant: &str, bound: Bound, count: u64) {
+        self.removed.with_label_values(&[tenant, bound.name()]).inc_by(count);
+    }
+
+    /// A tenant's removals begin at 0.
+    pub fn begin(&self, tenant: &str) {
+        Bound::ALL.iter().for_each(|bound| self.removed(tenant, *bound, 0));
+    }
+
+    /// How many of a tenant's a bound has removed.
+    pub fn removals(&self, tenant: &str, bound: Bound) -> u64 {
+        self.removed.with_label_values(&[tenant, bound.name()]).get()
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.up.load(Relaxed)
+    }
+
+    pub fn all_written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    pub fn all_set_aside(&self) -> u64 {
+        self.set_aside.load(Relaxed)
+    }
+
+    pub fn current_size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+
+    pub fn failures(&self) -> Vec<(&'static str, u64)> {
+        FAILURES.into_iter().zip(self.failed.iter().map(|count| count.load(Relaxed))).collect()
+    }
+}
