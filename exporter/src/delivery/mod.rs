@@ -11,13 +11,19 @@
 //! the same bytes. An entry that the receiver will never take is set aside and counted. While a lane waits it holds no
 //! entries: a receiver that is down costs disk, not memory.
 
-pub mod backoff;
-pub mod breaker;
+mod backoff;
+mod breaker;
+mod engine;
 mod filter;
+mod lane;
+mod spool;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 pub use backoff::Pace;
+pub use engine::{Delivery, Lane, Setup};
 pub use filter::Filter;
 
 use crate::rules::Priority;

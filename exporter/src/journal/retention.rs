@@ -105,7 +105,7 @@ impl Usage {
             let gone = remove(
                 connection,
                 "DELETE FROM detections WHERE id IN \
-                 (SELECT id FROM detections WHERE tenant = ?1 ORDER BY id LIMIT ?2) RETURNING weight",
+                 (SELECT id FROM detections WHERE tenant = ?1 ORDER BY seq LIMIT ?2) RETURNING weight",
                 params![tenant, CHUNK],
             )?;
             if gone.detections == 0 {

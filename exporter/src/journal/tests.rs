@@ -35,7 +35,7 @@ impl Kept {
     }
 
     fn open(&self) -> Journal {
-        Journal::new(self.settings.clone(), Arc::clone(&self.counters))
+        Journal::new(self.settings.clone(), Arc::clone(&self.counters), Arc::default())
     }
 
     fn lines(&self, filter: &Filter) -> Vec<String> {

@@ -100,6 +100,13 @@ impl Receiver {
         self.state.all.lock().unwrap().clone()
     }
 
+    /// Waits until the check at the start has come.
+    pub async fn until_probed(&self) {
+        while !self.all().iter().any(|request| request.head.starts_with("HEAD")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until something is so of what was taken.
     pub async fn until(&self, what: impl Fn(&[Request]) -> bool) {
         let wait = async {
