@@ -10,8 +10,8 @@ use exporter_common::{
     filter::{
         Filter,
         classes::{
-            self, CGROUP_CONTAINER, CGROUP_HOST, Container, KIND_FILE, OPENS, RawName, address_v4, address_v6,
-            kind_of_family, protocol,
+            self, CGROUP_CONTAINER, CGROUP_HOST, Container, KIND_FILE, OPENS, RawName, address_v4,
+            address_v6, kind_of_family, protocol,
         },
         keys::{KEYS, KeyTable, has_dots},
         paths::{Component, MAX_COMPONENTS, NAME_WORDS, component, within},

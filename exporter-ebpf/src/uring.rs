@@ -28,9 +28,8 @@ use exporter_common::{
 };
 
 use crate::{
-    capture, context,
+    capture, context, files,
     filter::Pending,
-    files,
     maps::{self, Scratch},
     memory::{Ptr, at_most, copy_user, current, mask},
     names,

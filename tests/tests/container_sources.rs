@@ -63,16 +63,27 @@ fn detections_go_on_while_a_runtime_is_gone_or_hangs() {
     let (old, new, hung_mark) = (mark("old"), mark("new"), mark("hung"));
     ticking(&server, "old", &old);
     server.crash();
-    // A socket with nobody behind it, before Yagura is there. Files say whose the container is, but no labels.
     let config =
         format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}}}\n", server.root().display());
+    // Files say whose the container is, but no labels.
+    let by_files = |daemon: &Daemon| {
+        let found = seen(daemon, &old, |_| true);
+        let fields = &found["output_fields"];
+        assert_eq!(fields["container.image.repository"], "docker.io/library/app", "{found:#}");
+        assert_eq!(fields["k8s.ns.name"], "team", "{found:#}");
+        assert_eq!(fields["k8s.pod.label[app]"], Value::Null, "{found:#}");
+        assert!(lacks(&found, "k8s.pod.label[app]"), "{found:#}");
+    };
+    // No socket at all when Yagura starts.
+    let (socket, elsewhere) = (server.socket(), server.root().join("elsewhere.sock"));
+    std::fs::rename(&socket, &elsewhere).expect("the socket of the crashed one");
+    let first = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
+    by_files(&first);
+    assert_eq!(first.stop().balance()["lost"], 0);
+    // One with nobody behind it.
+    std::fs::rename(&elsewhere, &socket).expect("a rename");
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
-    let found = seen(&daemon, &old, |_| true);
-    let fields = &found["output_fields"];
-    assert_eq!(fields["container.image.repository"], "docker.io/library/app", "{found:#}");
-    assert_eq!(fields["k8s.ns.name"], "team", "{found:#}");
-    assert_eq!(fields["k8s.pod.label[app]"], Value::Null, "{found:#}");
-    assert!(lacks(&found, "k8s.pod.label[app]"), "{found:#}");
+    by_files(&daemon);
     let failed = "yagura_container_source_answers_total{source=\"cri\",result=\"failed\"}";
     daemon.until("the socket has been tried", |daemon| daemon.metric(failed) >= 1.0);
 

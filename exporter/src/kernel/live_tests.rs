@@ -47,6 +47,13 @@ pub(super) fn load_with(load_all: bool) -> Kernel {
     Kernel::load(&options).expect("the kernel side loads")
 }
 
+/// With a ring that outlasts a reader which is off the CPU for a moment.
+fn load_large() -> Kernel {
+    let options =
+        KernelOptions { self_tgid: Some(0), ring_bytes: Some(64 << 20), ..KernelOptions::default() };
+    Kernel::load(&options).expect("the kernel side loads")
+}
+
 pub(super) fn plan(types: &[EventType]) -> Plan {
     let mut plan = Plan::default();
     for event_type in types {
@@ -195,7 +202,7 @@ fn no_event_is_lost_while_plans_change() {
     if skip() {
         return;
     }
-    let mut kernel = load();
+    let mut kernel = load_large();
     let mut ring = kernel.take_ring().unwrap();
     // Every plan lets the opener's opens through, each by another filter: by its name among others, by the result,
     // and by none.
@@ -209,9 +216,9 @@ fn no_event_is_lost_while_plans_change() {
     // Once before, so that the changes below need no program loaded.
     kernel.apply(&wide).unwrap();
     let prefix = unique("swap");
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, stop_makers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let opener = {
-        let (prefix, stop) = (prefix.clone(), Arc::clone(&stop));
+        let (prefix, stop) = (prefix.clone(), Arc::clone(&stop_makers));
         let run = move || {
             let mut opens = 0usize;
             while !stop.load(Ordering::Relaxed) {
@@ -223,7 +230,7 @@ fn no_event_is_lost_while_plans_change() {
         thread::Builder::new().name(OPENER.to_owned()).spawn(run).unwrap()
     };
     let others = thread::spawn({
-        let stop = Arc::clone(&stop);
+        let stop = Arc::clone(&stop_makers);
         move || {
             while !stop.load(Ordering::Relaxed) {
                 // It succeeds, by a thread of another name: some filters drop it.
@@ -231,34 +238,50 @@ fn no_event_is_lost_while_plans_change() {
             }
         }
     });
-    let mut seen: Vec<u32> = Vec::new();
-    let mut drain = |ring: &mut Ring| {
-        ring.drain(|bytes| {
-            let Some(at) = memchr::memmem::find(bytes, prefix.as_bytes()) else { return };
-            let rest = &bytes[at + prefix.len() + 1..];
-            let digits = rest.split(|byte| *byte == b'-').next().unwrap();
-            let index: usize = std::str::from_utf8(digits).unwrap().parse().unwrap();
-            seen.resize(seen.len().max(index + 1), 0);
-            seen[index] += 1;
-        })
-    };
+    // Beside the changes, each of which waits for the kernel: what waits in the ring must not be lost meanwhile.
+    let reader = thread::spawn({
+        let (prefix, stop) = (prefix.clone(), Arc::clone(&stop));
+        move || {
+            let mut seen: Vec<u32> = Vec::new();
+            loop {
+                let stopped = stop.load(Ordering::Relaxed);
+                let drained = ring.drain(|bytes| {
+                    let Some(at) = memchr::memmem::find(bytes, prefix.as_bytes()) else { return };
+                    let rest = &bytes[at + prefix.len() + 1..];
+                    let digits = rest.split(|byte| *byte == b'-').next().unwrap();
+                    let index: usize = std::str::from_utf8(digits).unwrap().parse().unwrap();
+                    seen.resize(seen.len().max(index + 1), 0);
+                    seen[index] += 1;
+                });
+                match drained {
+                    0 if stopped => return seen,
+                    0 => thread::sleep(Duration::from_millis(1)),
+                    _ => {}
+                }
+            }
+        }
+    });
     for _ in 0..100 {
         for plan in [&narrow, &failures, &wide, &open] {
             kernel.apply(plan).unwrap();
-            drain(&mut ring);
         }
     }
-    stop.store(true, Ordering::Relaxed);
+    // Whoever makes events ends first, then who reads them.
+    stop_makers.store(true, Ordering::Relaxed);
     let opens = opener.join().unwrap();
     others.join().unwrap();
-    while drain(&mut ring) > 0 {}
-    assert!(opens > 0);
-    assert_eq!(seen.len(), opens);
-    assert!(seen.iter().all(|count| *count == 1), "each open exactly once");
+    stop.store(true, Ordering::Relaxed);
+    let seen = reader.join().unwrap();
     let counters = kernel.counters();
-    assert_eq!(counters.global(GlobalCounter::TailCallFailed).unwrap(), 0);
     let openat = counters.of(EventType::Openat).unwrap();
-    assert_eq!(openat.lost_ring_full, 0);
+    assert_eq!(openat.lost_ring_full, 0, "the reader keeps up: {openat:?}");
+    let wrong: Vec<_> = seen.iter().enumerate().filter(|(_, count)| **count != 1).collect();
+    assert!(
+        wrong.is_empty(),
+        "of {opens} opens, by number and how often they were seen: {wrong:?}; {openat:?}"
+    );
+    assert!(opens > 0 && seen.len() == opens);
+    assert_eq!(counters.global(GlobalCounter::TailCallFailed).unwrap(), 0);
     assert!(openat.filtered > 0, "the filters were in force");
 }
 
