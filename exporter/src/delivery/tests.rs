@@ -78,8 +78,12 @@ impl Node {
         .unwrap()
     }
 
-    /// Journals detections together.
+    /// Journals detections together; they are.
     fn append(&mut self, tenant: &str, numbers: RangeInclusive<u64>) {
+        assert!(self.try_append(tenant, numbers));
+    }
+
+    fn try_append(&mut self, tenant: &str, numbers: RangeInclusive<u64>) -> bool {
         let detections: Vec<(Detection, String)> = numbers
             .map(|number| {
                 let mut detection = Detection::of_quota(&tenant.into(), number, number);
@@ -87,7 +91,7 @@ impl Node {
                 (detection, line(tenant, number))
             })
             .collect();
-        assert!(self.journal.append(detections.iter().map(|(detection, line)| (detection, line.as_str()))));
+        self.journal.append(detections.iter().map(|(detection, line)| (detection, line.as_str())))
     }
 
     fn balance(&self, tenant: &str) -> LaneBalance {
@@ -303,6 +307,26 @@ async fn finish_all(node: &Node, delivery: Delivery) {
     };
     tokio::time::timeout(Duration::from_secs(60), sent).await.unwrap();
     finish(delivery).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_nothing_from_being_sent() {
+    let receiver = Receiver::start().await;
+    let mut node = Node::new(|_| {});
+    let delivery = node.start(&receiver, Form::Single, |_| {});
+    node.append("platform", 1..=20);
+    node.journal.limit_pages(1);
+    assert!(!node.try_append("platform", 1000..=3000), "there is no room");
+    node.journal.limit_pages(1 << 20);
+    node.append("platform", 21..=30);
+    finish(delivery).await;
+    assert_eq!(of(&receiver.taken(), "platform"), lines("platform", 1..=30));
+    let balance = node.balance("platform");
+    assert_eq!(
+        (balance.spooled, balance.sent, balance.lost),
+        (30, 30, 0),
+        "what was not journaled has no number"
+    );
 }
 
 #[tokio::test]

@@ -286,7 +286,7 @@ impl Journal {
     }
 
     /// As if the disk were this large.
-    pub(super) fn limit_pages(&self, pages: u32) {
+    pub(crate) fn limit_pages(&self, pages: u32) {
         let open = self.open.as_ref().expect("it is open");
         open.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).expect("a pragma");
     }
