@@ -84,6 +84,9 @@ fn is_zero(number: &usize) -> bool {
 /// The name under which a tenant hears what its quota held back.
 pub const QUOTA_RULE: &str = "Detections held back by the tenant's quota";
 
+/// The name under which a receiver is tried.
+pub const TEST_RULE: &str = "Test of a sink";
+
 impl Detection {
     /// Tells a tenant how many of its detections its quota held back. The source is Falco's for what a detector says of
     /// itself.
@@ -102,6 +105,24 @@ impl Detection {
             incomplete_fields: Vec::new(),
             uuid: Uuid::new_v4(),
             tenant: Arc::clone(tenant),
+            namespace: None,
+            correlation: None,
+        }
+    }
+
+    /// What a receiver gets to try it.
+    pub fn of_test(time_ns: u64) -> Detection {
+        Detection {
+            time_ns,
+            rule: TEST_RULE.into(),
+            priority: Priority::Debug,
+            source: "internal",
+            tags: Arc::new([]),
+            message: format!("{TEST_RULE}; nothing has happened"),
+            output_fields: Vec::new(),
+            incomplete_fields: Vec::new(),
+            uuid: Uuid::new_v4(),
+            tenant: PLATFORM_TENANT.into(),
             namespace: None,
             correlation: None,
         }

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod containers;
 pub mod decode;
+pub mod delivery;
 pub mod detection;
 pub mod embedded;
 pub mod enrich;

@@ -140,3 +140,46 @@ fn a_reader_that_goes_early_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
+
+#[test]
+fn a_sink_is_tried() {
+    use std::{io::Write, net::TcpListener, thread};
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = format!(
+        "sinks:\n- {{name: a, type: webhook, url: 'http://{address}/a'}}\n\
+         - {{name: b, type: webhook, url: 'http://{address}/b'}}\n"
+    );
+    fs::write(dir.path().join("c.yaml"), config).unwrap();
+    fs::write(dir.path().join("none.yaml"), "").unwrap();
+    // The first is taken, the second refused.
+    let receiver = thread::spawn(move || {
+        ["200 OK", "403 Forbidden"].map(|status| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut chunk = [0; 4096];
+                let length = stream.read(&mut chunk).unwrap();
+                assert!(length > 0, "it ends early");
+                request.extend_from_slice(&chunk[..length]);
+            }
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 3\r\nconnection: close\r\n\r\nwhy");
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        })
+    });
+    let output = yagura(dir.path(), "sink test --config c.yaml");
+    let requests = receiver.join().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "a  taken\nb  the answer is 403 Forbidden: why\n");
+    assert!(requests[0].starts_with("POST /a ") && requests[0].contains("\"rule\":\"Test of a sink\""));
+    for (args, expected) in [
+        ("sink test --config c.yaml nobody", "no sink is named 'nobody'"),
+        ("sink test --config none.yaml", "no sink is configured"),
+    ] {
+        let output = yagura(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{args}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The threads behind the queues: the journal's and stdout's writers and the recording's.
+//! The threads behind the queues: the journal's and stdout's writers, the recording's, and the sinks'.
 
 use std::{fs::File, io, os::fd::AsFd, sync::Arc, thread, time::Instant};
 
@@ -7,17 +7,22 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::keep::{self, Keeper};
+use super::{
+    keep::{self, Keeper},
+    sinks,
+};
 use crate::{
     config::{Config, Format, OutputConfig},
+    delivery::Delivery,
     detection::{Formatter, Identity},
-    journal::Journal,
+    journal::{Journal, News},
     metrics::{Ledger, Metrics},
     recording::Recorder,
     sinks::{
         queue::{Sender, queue},
         stdout::{End, StdoutSink},
     },
+    tenants::Tenants,
 };
 
 /// The running writer of stdout.
@@ -25,6 +30,7 @@ use crate::{
 pub struct Outputs {
     /// How the writer ended, once it has.
     end: watch::Receiver<Option<End>>,
+    delivery: Option<Delivery>,
 }
 
 /// What ended in time.
@@ -32,6 +38,7 @@ pub struct Outputs {
 pub struct Finished {
     pub stdout: bool,
     pub recording: bool,
+    pub sinks: bool,
 }
 
 impl Outputs {
@@ -41,18 +48,24 @@ impl Outputs {
         identity: Identity,
         ledger: &Ledger,
         metrics: &Metrics,
+        tenants: &Tenants,
     ) -> io::Result<(Outputs, Sender)> {
         let (sender, mut receiver) = queue(config.queue_size);
+        let mut delivery = None;
         if config.journal.enabled {
+            let news = Arc::new(News::default());
             // Room for what the journal writes at once.
             let (stdout, of_stdout) = queue(config.queue_size + keep::BATCH);
             let whole = OutputConfig { format: Format::Json, ..Config::default().output };
             let keeper = Keeper {
-                journal: Journal::new(config.journal.clone(), Arc::clone(&ledger.journal)),
+                journal: Journal::new(config.journal.clone(), Arc::clone(&ledger.journal), Arc::clone(&news)),
                 formatter: Formatter::new(identity.clone(), whole),
                 stdout,
                 counters: Arc::clone(&ledger.stdout),
             };
+            if !config.sinks.is_empty() {
+                delivery = Some(sinks::start(config, tenants, news, ledger)?);
+            }
             let of_journal = std::mem::replace(&mut receiver, of_stdout);
             thread::Builder::new().name("yagura-journal".into()).spawn(move || keeper.run(&of_journal))?;
         }
@@ -65,7 +78,7 @@ impl Outputs {
             let end = sink.run(&receiver);
             ended.send_replace(Some(end));
         })?;
-        Ok((Outputs { end }, sender))
+        Ok((Outputs { end, delivery }, sender))
     }
 
     /// How the writer ended, once it has.
@@ -75,6 +88,7 @@ impl Outputs {
 
     /// Waits for the writers until the deadline.
     pub async fn finish(mut self, deadline: Instant, recording: Option<Recording>) -> Finished {
+        let until = deadline;
         let deadline = deadline.into();
         let end = timeout_at(deadline, self.end.wait_for(Option::is_some)).await;
         let stdout = matches!(end, Ok(Ok(end)) if *end == Some(End::Drained));
@@ -82,7 +96,12 @@ impl Outputs {
             Some(recording) => matches!(timeout_at(deadline, recording.written).await, Ok(Ok(true))),
             None => true,
         };
-        Finished { stdout, recording }
+        // Last: before stdout's writer has ended something may still be journaled.
+        let sinks = match self.delivery.take() {
+            Some(delivery) => delivery.finish(until).await,
+            None => true,
+        };
+        Finished { stdout, recording, sinks }
     }
 }
 

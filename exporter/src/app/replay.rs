@@ -125,6 +125,7 @@ fn feed(
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new()?),
+        sinks: crate::metrics::SinkMetrics::default(),
     };
     // Whose a container was is not recorded: everything is the platform's.
     let tenants = Arc::new(Tenants::new(&[], &meta.hostname, config.rate_limit));

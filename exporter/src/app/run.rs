@@ -127,6 +127,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new()?),
+        sinks: crate::metrics::SinkMetrics::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     for tenant in tenants.iter() {
@@ -139,7 +140,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let listen = serve(&config, &metrics, &health, intake.clone()).await?;
     let (hostname, node) = (identity.hostname.clone(), identity.node.clone());
     let (outputs, queue) =
-        Outputs::start(&config, identity, &ledger, &metrics).map_err(RunError::system("stdout"))?;
+        Outputs::start(&config, identity, &ledger, &metrics, &tenants).map_err(RunError::system("stdout"))?;
     let start = Start {
         config: config.clone(),
         hostname,
@@ -172,6 +173,9 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     suppression.log();
     if !finished.stdout {
         tracing::error!("detections that stdout did not take are lost");
+    }
+    if !finished.sinks {
+        tracing::error!("the positions of sinks may not be written: some detections may be sent again");
     }
     if !finished.recording {
         tracing::error!("the recording is not complete");

@@ -10,6 +10,7 @@ mod k8s_audit;
 mod replay;
 mod rules;
 mod run;
+mod sink;
 
 use std::{
     fmt,
@@ -47,6 +48,9 @@ enum Command {
     /// Take part in a Kubernetes cluster's audit
     #[command(subcommand, name = "k8s-audit")]
     K8sAudit(k8s_audit::K8sAuditCommand),
+    /// Try those who are told of detections
+    #[command(subcommand)]
+    Sink(sink::SinkCommand),
     /// Read the detections that are kept on this node
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -83,6 +87,7 @@ impl Cli {
             Command::Fields(args) => fields::execute(&args),
             Command::Replay(args) => replay::execute(args),
             Command::K8sAudit(command) => k8s_audit::execute(command),
+            Command::Sink(command) => sink::execute(command),
             Command::Journal(command) => journal::execute(command),
             Command::Doctor(args) => doctor::execute(args),
         }

@@ -8,6 +8,7 @@ mod error;
 mod journal;
 mod kubernetes;
 mod raw;
+mod sinks;
 mod tenants;
 mod walk;
 mod web;
@@ -22,6 +23,7 @@ use exporter_common::record::MAX_ENVP;
 
 pub use error::{ConfigError, ConfigErrors};
 use raw::{RawConfig, RawEngine};
+pub use sinks::{SinkConfig, SinkKind};
 use walk::{Errors, Spanned};
 pub use web::{AuditConfig, TlsConfig, TokenSource, WebConfig};
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub kubernetes: Settings,
     /// Where detections are kept.
     pub journal: crate::journal::Settings,
+    /// Who is told of detections, beside stdout.
+    pub sinks: Vec<SinkConfig>,
     /// Resolve the host names that rules compare addresses with.
     pub resolve_names: bool,
     /// `None`: the machine's own host name.
@@ -149,6 +153,7 @@ impl Default for Config {
             audit: AuditConfig::default(),
             kubernetes: Settings::default(),
             journal: crate::journal::Settings::default(),
+            sinks: Vec::new(),
             resolve_names: true,
             hostname: None,
             node: None,
@@ -237,6 +242,8 @@ impl Config {
             drain_timeout,
             tenants,
             journal_shares,
+            sinks,
+            sinks_at,
             containers_root,
             containers_wait,
             engines,
@@ -246,6 +253,9 @@ impl Config {
         let flag = |value: Option<Spanned<bool>>, default| value.map_or(default, |v| v.value);
         let (web, audit, kubernetes) = (web.check(errors), audit.check(errors), kubernetes.check(errors));
         let journal = journal.check(journal_shares, errors);
+        if let (Some(at), false) = (sinks_at, journal.enabled) {
+            errors.at(at, "sinks are fed from the journal, which is not enabled".into());
+        }
         let listen_at = listen.as_ref().map(|listen| listen.at).unwrap_or_default();
         let listen = errors.parsed(listen, default.listen, |text| {
             text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
@@ -291,6 +301,7 @@ impl Config {
             audit,
             kubernetes,
             journal,
+            sinks,
             resolve_names: flag(resolve_names, default.resolve_names),
             hostname: text(hostname),
             node: text(node),

@@ -8,6 +8,7 @@ use super::{
     DEFAULT_WINDOW,
     journal::RawJournal,
     kubernetes::RawKubernetes,
+    sinks::{self, SinkConfig},
     tenants,
     walk::{Errors, Map, Spanned},
     web::{RawAudit, RawWeb},
@@ -54,6 +55,9 @@ pub(super) struct RawConfig {
     pub tenants: Vec<Tenant>,
     /// By tenant: its part of the journal.
     pub journal_shares: BTreeMap<String, f64>,
+    pub sinks: Vec<SinkConfig>,
+    /// Where the first of them stands.
+    pub sinks_at: Option<Marker>,
     pub containers_root: Option<Spanned<String>>,
     pub containers_wait: Option<Spanned<Duration>>,
     pub engines: [RawEngine; 4],
@@ -139,6 +143,7 @@ impl RawConfig {
             engines.finish(errors);
         }
         let window = raw.window.as_ref().map_or(DEFAULT_WINDOW, |window| window.value);
+        raw.sinks = sinks::read(&mut root, errors, &mut raw.sinks_at);
         raw.tenants = tenants::read(&mut root, errors, window, &mut raw.journal_shares);
         root.finish(errors);
         raw

@@ -1,5 +1,10 @@
 use super::*;
-use crate::{kubernetes::ServerUrl, rules::Selector};
+use crate::{
+    delivery::{Feed, Filter, Pace},
+    kubernetes::ServerUrl,
+    rules::Selector,
+    sinks::webhook::{self, Form, Secret},
+};
 
 fn env(name: &str) -> Option<String> {
     (name == "NODE_NAME").then(|| "node-7".to_owned())
@@ -117,6 +122,7 @@ container_engines:
             max_age: Duration::from_secs(3600),
             ..crate::journal::Settings::default()
         },
+        sinks: Vec::new(),
         resolve_names: false,
         hostname: Some("h".into()),
         node: Some("node-7".into()),
@@ -138,6 +144,61 @@ container_engines:
         },
     };
     assert_eq!(config, Ok(expected));
+}
+
+#[test]
+fn a_sink_is_read() {
+    let config = parse(
+        "sinks:
+- name: sidekick
+  type: webhook
+  url: https://sidekick:2801/in
+  format: lines
+  headers: [{name: X-Org, value: shop}, {name: X-Key, file: /key}]
+  bearer_token: {env: YAGURA_TOKEN}
+  tls: {ca: /ca, certificate: /c, key: /k}
+  timeout: 3s
+  tenants: [shop-*]
+  minimum_priority: error
+  rules: [Shell *]
+  tags: [container]
+  batch: {max_entries: 7, max_size: 2KiB}
+  retry: {first: 100ms, longest: 5m}
+- {name: plain, type: webhook, url: \"http://127.0.0.1:1/\"}
+",
+    )
+    .unwrap();
+    let pattern = |text| vec![crate::tenants::Pattern::new(text)];
+    let [sidekick, plain] = &*config.sinks else { panic!("{:?}", config.sinks) };
+    assert_eq!(sidekick.name, "sidekick");
+    assert_eq!(
+        sidekick.feed,
+        Feed {
+            filter: Filter {
+                tenants: pattern("shop-*"),
+                minimum_priority: Priority::Error,
+                rules: pattern("Shell *"),
+                tags: pattern("container"),
+            },
+            pace: Pace { first: Duration::from_millis(100), longest: Duration::from_secs(300) },
+            batch: 7,
+            batch_bytes: 2048,
+        }
+    );
+    let settings = webhook::Settings {
+        url: "https://sidekick:2801/in".parse().unwrap(),
+        form: Form::Lines,
+        headers: vec![
+            ("X-Org".into(), Secret::Literal("shop".into())),
+            ("X-Key".into(), Secret::File("/key".into())),
+        ],
+        bearer_token: Some(Secret::Environment("YAGURA_TOKEN".into())),
+        ca: Some("/ca".into()),
+        identity: Some(("/c".into(), "/k".into())),
+        timeout: Duration::from_secs(3),
+    };
+    assert_eq!(sidekick.kind, SinkKind::Webhook(settings));
+    assert_eq!(plain.feed, Feed::default());
 }
 
 #[test]
@@ -231,6 +292,49 @@ fn errors_say_where_and_what() {
             "tenants: [{name: a, match: {nodes: [a]}, quota: {detections_per_second: -1}}]",
             "1:73: -1 is not between 0 and 1000000",
         ),
+        (
+            "sinks: [{}]",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook\nyagura.yaml:1:9: a webhook must have a url",
+        ),
+        (
+            "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
+            "1:16: 'a b' is no name: letters, digits, '-', '_', '.', at most 64",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/'}, {name: a, type: webhook, url: 'http://x/'}]",
+            "1:60: a second sink named 'a'",
+        ),
+        (
+            "sinks: [{name: stdout, type: webhook, url: 'http://x/'}]",
+            "1:16: 'stdout' is the name of a sink that there always is",
+        ),
+        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook"),
+        ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
+        ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://u:p@x/'}]",
+            "1:39: a url must have no user and no password: use headers",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', headers: [{name: X}]}]",
+            "1:62: expected exactly one of value (of a header), file and env",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', bearer_token: {env: TOKEN}}]",
+            "1:72: 'TOKEN' does not begin with YAGURA_",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', tls: {key: k}}]",
+            "1:63: tls needs both certificate and key",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', retry: {first: 2s, longest: 1s}}]",
+            "1:80: the longest wait is not between the first one and 1h",
+        ),
+        (
+            "journal: {enabled: false}\nsinks: [{name: a, type: webhook, url: 'http://x/'}]",
+            "2:9: sinks are fed from the journal, which is not enabled",
+        ),
         ("log_level: loud", "1:12: unknown log level 'loud', expected error, warning, info, debug or trace"),
         ("node: ${NOPE}", "1:7: environment variable 'NOPE' is not set"),
         ("node: ${NOPE", "1:7: '${' without '}'"),
@@ -321,6 +425,8 @@ fn the_page_lists_every_key_with_its_default() {
         drain_timeout,
         tenants: _,
         journal_shares: _,
+        sinks: _,
+        sinks_at: _,
         containers_root,
         containers_wait,
         engines,

@@ -1,7 +1,7 @@
 //! The journal: every detection on disk before anybody else sees it, for those who ask later.
 //!
 //! ```text
-//! queue ─ writer (one transaction for what is there) ─ SQLite ─ reader (command line)
+//! queue ─ writer (one transaction for what is there) ─ SQLite ─ reader (command line), delivery
 //!                └ retention: age, size, each tenant's share
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! by size and age, a tenant's flood costs that tenant its own oldest detections, and everything that a bound removes is
 //! counted. A file that is damaged is set aside, never deleted.
 
+mod news;
 mod reader;
 mod retention;
 mod schema;
@@ -19,8 +20,10 @@ mod writer;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+pub use news::News;
 pub use reader::{Filter, Reader, Stats, TenantStats};
 pub use retention::Bound;
+pub use schema::open_beside;
 pub use writer::Journal;
 
 /// How the journal is kept.

@@ -8,6 +8,8 @@ use super::{DEFAULT_SHARE, Settings};
 
 /// Detections removed by one statement: the writer must not be kept from its queue for long.
 const CHUNK: i64 = 500;
+/// What a detection weighs that is a rather long one.
+const HEAVY: u64 = 2048;
 
 /// Removed detections and what they weighed, by tenant.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -77,21 +79,20 @@ impl Usage {
         self.total
     }
 
-    /// A tenant that has more than it may, and which bound says so: one above its share, or the largest if all
-    /// together are too much.
-    fn excess(&self, settings: &Settings) -> Option<(String, Bound)> {
-        let above = |(tenant, weight): &(&String, &u64)| {
-            let share = settings.shares.get(*tenant).copied().unwrap_or(DEFAULT_SHARE);
-            **weight as f64 > share * settings.max_size as f64
+    /// A tenant that has more than it may, which bound says so, and by how much: one above its share, or the largest
+    /// if all together are too much.
+    fn excess(&self, settings: &Settings) -> Option<(String, Bound, u64)> {
+        let above = |(tenant, weight): (&String, &u64)| {
+            let share = settings.shares.get(tenant).copied().unwrap_or(DEFAULT_SHARE);
+            let excess = weight.saturating_sub((share * settings.max_size as f64) as u64);
+            (excess > 0).then(|| (tenant.clone(), Bound::Share, excess))
         };
-        if let Some((tenant, _)) = self.by_tenant.iter().find(above) {
-            return Some((tenant.clone(), Bound::Share));
+        if let Some(found) = self.by_tenant.iter().find_map(above) {
+            return Some(found);
         }
-        if self.total <= settings.max_size {
-            return None;
-        }
+        let excess = self.total.saturating_sub(settings.max_size);
         let largest = self.by_tenant.iter().max_by_key(|(_, weight)| **weight);
-        largest.map(|(tenant, _)| (tenant.clone(), Bound::Size))
+        largest.filter(|_| excess > 0).map(|(tenant, _)| (tenant.clone(), Bound::Size, excess))
     }
 
     /// Removes what is above a bound, the oldest first; says what was removed.
@@ -101,12 +102,14 @@ impl Usage {
         settings: &Settings,
         mut removed: impl FnMut(&str, Bound, Removed),
     ) -> rusqlite::Result<()> {
-        while let Some((tenant, bound)) = self.excess(settings) {
+        while let Some((tenant, bound, excess)) = self.excess(settings) {
+            // Rather too few at first than more than must go.
+            let count = i64::try_from(excess / HEAVY).unwrap_or(CHUNK).clamp(1, CHUNK);
             let gone = remove(
                 connection,
                 "DELETE FROM detections WHERE id IN \
-                 (SELECT id FROM detections WHERE tenant = ?1 ORDER BY id LIMIT ?2) RETURNING weight",
-                params![tenant, CHUNK],
+                 (SELECT id FROM detections WHERE tenant = ?1 ORDER BY seq LIMIT ?2) RETURNING weight",
+                params![tenant, count],
             )?;
             if gone.detections == 0 {
                 // It says that there is something and there is not: start from what is there.

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::JournalError;
 
 /// Each brings a file from the version of its position to the next. Never changed once released; more are appended.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE detections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- Nanoseconds since the epoch: of the event, and of the writing.
@@ -28,7 +29,39 @@ CREATE TABLE detections (
 CREATE INDEX detections_by_tenant ON detections (tenant, id);
 CREATE INDEX detections_by_time ON detections (time_ns);
 CREATE INDEX detections_by_rule ON detections (rule, time_ns);
-"];
+",
+    "
+-- Its number among its tenant's, from 1 and without gaps: a gap is what a bound has removed.
+ALTER TABLE detections ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+-- A JSON array.
+ALTER TABLE detections ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+UPDATE detections SET seq = numbered.seq FROM
+    (SELECT id, ROW_NUMBER() OVER (PARTITION BY tenant ORDER BY id) AS seq FROM detections) AS numbered
+    WHERE numbered.id = detections.id;
+DROP INDEX detections_by_tenant;
+CREATE UNIQUE INDEX detections_by_tenant ON detections (tenant, seq);
+-- The number of each tenant's last detection, also when it is no longer there.
+CREATE TABLE tenants (tenant TEXT PRIMARY KEY, last_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO tenants SELECT tenant, MAX(seq) FROM detections GROUP BY tenant;
+-- Up to where each sink has dealt with each tenant's detections.
+CREATE TABLE cursors (
+    sink TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (sink, tenant)
+) STRICT, WITHOUT ROWID;
+-- Detections that a sink's receiver will never take, and what it said.
+CREATE TABLE rejected (
+    sink TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    written_ns INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    line TEXT NOT NULL,
+    PRIMARY KEY (sink, tenant, seq)
+) STRICT, WITHOUT ROWID;
+",
+];
 
 /// What a file of the newest kind says.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -81,6 +114,26 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(database)?;
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    if found != VERSION {
+        return Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    Ok(connection)
+}
+
+/// Opens a file beside its writer, to read it and to keep positions in it.
+pub fn open_beside(path: &Path) -> Result<Connection, JournalError> {
+    let database = |source| JournalError::Database { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
+    // The writer's transactions are short.
+    connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(database)?;
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0;",
+        )
+        .map_err(database)?;
     let found: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
     if found != VERSION {

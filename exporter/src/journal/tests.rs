@@ -35,7 +35,7 @@ impl Kept {
     }
 
     fn open(&self) -> Journal {
-        Journal::new(self.settings.clone(), Arc::clone(&self.counters))
+        Journal::new(self.settings.clone(), Arc::clone(&self.counters), Arc::default())
     }
 
     fn lines(&self, filter: &Filter) -> Vec<String> {
@@ -68,6 +68,61 @@ fn append(journal: &mut Journal, tenant: &str, numbers: std::ops::Range<u64>, si
 
 fn number(line: &str) -> u64 {
     serde_json::from_str::<serde_json::Value>(line).unwrap()["n"].as_u64().unwrap()
+}
+
+#[test]
+fn no_more_goes_than_must() {
+    let kept = Kept::new(|settings| {
+        settings.max_size = 1 << 20;
+        settings.shares.insert("shop".into(), 0.1);
+    });
+    let mut journal = kept.open();
+    assert!(append(&mut journal, "shop", 0..400, 100));
+    let lines = kept.lines(&Filter::default());
+    let weight: usize = lines.iter().map(|line| line.len() + 256).sum();
+    let (bound, heaviest) = ((1 << 20) / 10, 256 + 200);
+    assert!(weight <= bound && weight + heaviest > bound, "{weight} of {bound}");
+    assert_eq!(kept.removed("shop", Bound::Share) as usize, 400 - lines.len());
+    assert_eq!(lines.last().map(|line| number(line)), Some(399));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_migrated() {
+    let kept = Kept::new(|_| {});
+    drop(kept.open());
+    // As the first version wrote it.
+    let connection = rusqlite::Connection::open(&kept.settings.path).unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE detections; DROP TABLE tenants; DROP TABLE cursors; DROP TABLE rejected;
+             CREATE TABLE detections (id INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL,
+                 written_ns INTEGER NOT NULL, tenant TEXT NOT NULL, namespace TEXT, rule TEXT NOT NULL,
+                 priority INTEGER NOT NULL, source TEXT NOT NULL, uuid BLOB NOT NULL, weight INTEGER NOT NULL,
+                 line TEXT NOT NULL) STRICT;
+             CREATE INDEX detections_by_tenant ON detections (tenant, id);
+             CREATE INDEX detections_by_time ON detections (time_ns);
+             CREATE INDEX detections_by_rule ON detections (rule, time_ns);
+             INSERT INTO detections (time_ns, written_ns, tenant, rule, priority, source, uuid, weight, line) VALUES
+                 (1, 9000000000000000000, 'a', 'r', 1, 's', x'00', 1, '{\"n\":1}'),
+                 (2, 9000000000000000000, 'b', 'r', 1, 's', x'00', 1, '{\"n\":2}'),
+                 (3, 9000000000000000000, 'a', 'r', 1, 's', x'00', 1, '{\"n\":3}');
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(connection);
+    let mut journal = kept.open();
+    assert!(append(&mut journal, "a", 4..5, 1));
+    let connection = open_beside(&kept.settings.path).unwrap();
+    let numbers: Vec<(String, i64)> = connection
+        .prepare("SELECT tenant, seq FROM detections ORDER BY id")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let expected = [("a", 1), ("b", 1), ("a", 2), ("a", 3)].map(|(tenant, seq)| (tenant.to_owned(), seq));
+    assert_eq!(numbers, expected);
+    assert_eq!(kept.lines(&Filter::default()).len(), 4);
 }
 
 #[test]

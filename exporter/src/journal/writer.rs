@@ -1,6 +1,7 @@
 //! The one who writes.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{JournalError, Settings, retention::Usage, schema};
+use super::{JournalError, News, Settings, retention::Usage, schema};
 use crate::{detection::Detection, metrics::JournalCounters};
 
 /// What the tables need for a detection beside its line.
@@ -24,6 +25,10 @@ const RETRY: Duration = Duration::from_secs(5);
 pub struct Journal {
     settings: Settings,
     counters: Arc<JournalCounters>,
+    news: Arc<News>,
+    /// The number of each tenant's last detection. It goes on in the file that takes the place of a damaged one, where
+    /// what is lost is then a gap.
+    lasts: HashMap<Arc<str>, i64>,
     open: Option<Open>,
     tried: Instant,
     tidied: Instant,
@@ -38,9 +43,18 @@ struct Open {
 
 impl Journal {
     /// Opens it, or says why not and goes on trying.
-    pub fn new(settings: Settings, counters: Arc<JournalCounters>) -> Journal {
+    pub fn new(settings: Settings, counters: Arc<JournalCounters>, news: Arc<News>) -> Journal {
         let now = Instant::now();
-        let mut journal = Journal { settings, counters, open: None, tried: now, tidied: now, said: None };
+        let mut journal = Journal {
+            settings,
+            counters,
+            news,
+            lasts: HashMap::new(),
+            open: None,
+            tried: now,
+            tidied: now,
+            said: None,
+        };
         journal.open();
         journal
     }
@@ -55,8 +69,12 @@ impl Journal {
             self.counters.failed("closed", count);
             return false;
         };
-        match write(open, batch) {
-            Ok(()) => {
+        match write(open, &self.lasts, batch) {
+            Ok(lasts) => {
+                for (tenant, last) in lasts {
+                    self.news.tell(&tenant, last);
+                    self.lasts.insert(tenant, last);
+                }
                 self.said = None;
                 self.counters.written(count);
                 self.shrink();
@@ -117,12 +135,13 @@ impl Journal {
 
     fn open(&mut self) {
         self.tried = Instant::now();
-        let result = open(&self.settings.path);
+        let lasts = &mut self.lasts;
+        let result = open(&self.settings.path, lasts);
         let result = match result {
             Err(error) if error.is_damage() => {
                 tracing::error!(%error, "the journal is damaged: it is set aside and a new one begun");
                 self.counters.set_aside();
-                set_aside(&self.settings.path).and_then(|()| open(&self.settings.path))
+                set_aside(&self.settings.path).and_then(|()| open(&self.settings.path, lasts))
             }
             other => other,
         };
@@ -131,6 +150,7 @@ impl Journal {
                 self.counters.up(true);
                 self.counters.size(open.usage.total());
                 self.open = Some(open);
+                self.lasts.iter().for_each(|(tenant, last)| self.news.tell(tenant, *last));
             }
             Err(error) => self.trouble(&error),
         }
@@ -151,26 +171,57 @@ impl Journal {
     }
 }
 
-fn open(path: &Path) -> Result<Open, JournalError> {
-    let connection = schema::open(path)?;
-    let usage = Usage::read(&connection)
-        .map_err(|source| JournalError::Database { path: path.to_owned(), source })?;
-    Ok(Open { connection, usage })
+fn open(path: &Path, lasts: &mut HashMap<Arc<str>, i64>) -> Result<Open, JournalError> {
+    let mut connection = schema::open(path)?;
+    let read = || -> rusqlite::Result<Open> {
+        let transaction = connection.transaction()?;
+        {
+            let mut statement = transaction.prepare("SELECT tenant, last_seq FROM tenants")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let last = lasts.entry(row.get::<_, String>(0)?.into()).or_default();
+                *last = (*last).max(row.get(1)?);
+            }
+        }
+        keep_lasts(&transaction, lasts)?;
+        transaction.commit()?;
+        let usage = Usage::read(&connection)?;
+        Ok(Open { connection, usage })
+    };
+    read().map_err(|source| JournalError::Database { path: path.to_owned(), source })
 }
 
+fn keep_lasts(transaction: &Connection, lasts: &HashMap<Arc<str>, i64>) -> rusqlite::Result<()> {
+    let mut upsert = transaction.prepare(
+        "INSERT INTO tenants (tenant, last_seq) VALUES (?1, ?2) \
+         ON CONFLICT (tenant) DO UPDATE SET last_seq = excluded.last_seq",
+    )?;
+    for (tenant, last) in lasts {
+        upsert.execute(params![tenant, last])?;
+    }
+    Ok(())
+}
+
+/// Returns the numbers of the last detections of the tenants that have any in the batch.
 fn write<'d>(
     open: &mut Open,
+    lasts: &HashMap<Arc<str>, i64>,
     batch: impl Iterator<Item = (&'d Detection, &'d str)> + Clone,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<HashMap<Arc<str>, i64>> {
     let written = now_ns();
+    let mut reached: HashMap<Arc<str>, i64> = HashMap::new();
     let transaction = open.connection.transaction()?;
     {
         let mut insert = transaction.prepare(
             "INSERT INTO detections \
-             (time_ns, written_ns, tenant, namespace, rule, priority, source, uuid, weight, line) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             (time_ns, written_ns, tenant, namespace, rule, priority, source, uuid, weight, line, seq, tags) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         for (detection, line) in batch.clone() {
+            let seq = reached
+                .entry(Arc::clone(&detection.tenant))
+                .or_insert_with(|| lasts.get(&detection.tenant).copied().unwrap_or(0));
+            *seq += 1;
             insert.execute(params![
                 i64::try_from(detection.time_ns).unwrap_or(i64::MAX),
                 written,
@@ -182,15 +233,19 @@ fn write<'d>(
                 detection.uuid.as_bytes().as_slice(),
                 weight(line) as i64,
                 line,
+                *seq,
+                // A list of texts always serialises.
+                serde_json::to_string(&detection.tags).unwrap_or_else(|_| "[]".into()),
             ])?;
         }
     }
+    keep_lasts(&transaction, &reached)?;
     transaction.commit()?;
     // Only what is on disk counts.
     for (detection, line) in batch {
         open.usage.add(&detection.tenant, weight(line));
     }
-    Ok(())
+    Ok(reached)
 }
 
 fn weight(line: &str) -> u64 {
@@ -223,8 +278,15 @@ fn set_aside(path: &Path) -> Result<(), JournalError> {
 
 #[cfg(test)]
 impl Journal {
+    /// As if the file had been found damaged.
+    pub(crate) fn begin_anew(&mut self) {
+        self.open = None;
+        set_aside(&self.settings.path).expect("it can be renamed");
+        self.open();
+    }
+
     /// As if the disk were this large.
-    pub(super) fn limit_pages(&self, pages: u32) {
+    pub(crate) fn limit_pages(&self, pages: u32) {
         let open = self.open.as_ref().expect("it is open");
         open.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).expect("a pragma");
     }

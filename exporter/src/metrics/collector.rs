@@ -54,7 +54,8 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 fn families(ledger: &Ledger) -> Vec<Family> {
-    let Ledger { kernel, engine, audit, stdout, recording, containers, kubernetes, journal } = ledger;
+    let Ledger { kernel, engine, audit, stdout, recording, containers, kubernetes, journal, sinks: _ } =
+        ledger;
     // Downstream first: what is in flight between two reads then never looks like more came out of a stage
     // than went into it.
     let (delivered, write_error) = (stdout.delivered.get(), stdout.write_error.get());

@@ -7,6 +7,15 @@
 //! detections = delivered + suppressed + dropped
 //! ```
 //!
+//! where `delivered` is to stdout. What the journal has taken of the detections is told to sinks, and for each sink:
+//!
+//! ```text
+//! detections        = journaled + suppressed + dropped before the journal
+//! resumed + spooled = sent + rejected + filtered + lost + unsent
+//! ```
+//!
+//! where the `spooled` of all its tenants is `journaled`.
+//!
 //! With `rule_matching: first` (the default) an event has at most one detection, so `detections = matched`.
 
 use std::sync::Arc;
@@ -15,7 +24,7 @@ use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
 use super::{
-    JournalCounters, KubernetesCounters,
+    JournalCounters, KubernetesCounters, LaneBalance, SinkMetrics,
     counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
 };
 
@@ -60,6 +69,7 @@ pub struct Ledger {
     pub containers: Arc<ContainerCounters>,
     pub kubernetes: Arc<KubernetesCounters>,
     pub journal: Arc<JournalCounters>,
+    pub sinks: SinkMetrics,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -81,6 +91,10 @@ pub struct Balance {
     pub delivered: u64,
     pub suppressed: u64,
     pub dropped: u64,
+    /// Detections that the journal has taken.
+    pub journaled: u64,
+    /// By sink and tenant, what became of these.
+    pub sinks: Vec<LaneBalance>,
 }
 
 /// `lost` by reason.
@@ -126,6 +140,8 @@ impl Ledger {
             delivered,
             suppressed,
             dropped: detections.saturating_sub(delivered + suppressed),
+            journaled: self.journal.all_written(),
+            sinks: self.sinks.balances(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod journal;
 mod kubernetes;
 mod ledger;
 mod process;
+mod sinks;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,6 +29,7 @@ pub use counters::{
 pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
+pub use sinks::{LaneBalance, LaneCounters, LaneNumbers, SinkMetrics};
 
 /// Most series of a tenant's detections, if nothing else is said.
 const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;
@@ -209,6 +211,7 @@ impl Metrics {
         registry.register(Box::new(build))?;
         ledger.journal.begin(PLATFORM_TENANT);
         registry.register(Box::new(ledger.journal.removed.clone()))?;
+        registry.register(Box::new(sinks::SinkCollector::new(ledger.sinks.clone())?))?;
         registry.register(Box::new(collector::LedgerCollector::new(ledger)?))?;
         registry.register(Box::new(process::ProcessCollector::new()?))?;
         Ok(Metrics {

@@ -39,6 +39,7 @@ fn ledger() -> Ledger {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
+        sinks: SinkMetrics::default(),
     }
 }
 

@@ -1,4 +1,7 @@
 //! Sinks: where detections go. A sink sees only detections, never events or rules.
 
 pub mod queue;
+#[cfg(test)]
+pub(crate) mod receiver;
 pub mod stdout;
+pub mod webhook;

@@ -30,6 +30,7 @@ fn start() -> Running {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
+        sinks: crate::metrics::SinkMetrics::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());

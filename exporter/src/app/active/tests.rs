@@ -78,6 +78,7 @@ fn fixture(rule_limit: RateLimit, change: impl FnOnce(&mut Tenant)) -> Fixture {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
+        sinks: crate::metrics::SinkMetrics::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));

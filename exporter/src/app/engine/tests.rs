@@ -53,6 +53,7 @@ fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
+        sinks: crate::metrics::SinkMetrics::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let active = active(RULES, matching, &metrics, &limit);

@@ -79,6 +79,7 @@ fn metrics() -> Metrics {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
+        sinks: crate::metrics::SinkMetrics::default(),
     };
     Metrics::new(ledger).unwrap()
 }

@@ -1,0 +1,32 @@
+//! From configured sinks to running ones.
+
+use std::{io, sync::Arc};
+
+use crate::{
+    config::{Config, SinkConfig, SinkKind},
+    delivery::{Delivery, Lane, Setup, Sink},
+    journal::News,
+    metrics::Ledger,
+    sinks::webhook::Webhook,
+    tenants::Tenants,
+};
+
+/// Starts delivery. Before anything is journaled.
+pub fn start(config: &Config, tenants: &Tenants, news: Arc<News>, ledger: &Ledger) -> io::Result<Delivery> {
+    Delivery::start(Setup {
+        lanes: config.sinks.iter().map(lane).collect(),
+        path: config.journal.path.clone(),
+        tenants: tenants.iter().map(|tenant| Arc::clone(&tenant.name)).collect(),
+        news,
+        metrics: ledger.sinks.clone(),
+    })
+}
+
+/// A sink that is ready to be used.
+pub fn lane(config: &SinkConfig) -> Lane {
+    let SinkConfig { name, feed, kind } = config;
+    let sink: Arc<dyn Sink> = match kind {
+        SinkKind::Webhook(settings) => Arc::new(Webhook::new(settings.clone())),
+    };
+    Lane { name: name.as_str().into(), sink, feed: Arc::new(feed.clone()) }
+}

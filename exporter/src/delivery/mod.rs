@@ -1,0 +1,140 @@
+//! Delivery: from the journal to those who are to be told, losing nothing.
+//!
+//! ```text
+//! journal ─ writer ─ news ─┐
+//!    └ spool (one thread: reads entries, keeps cursors) ⇄ lane of (sink, tenant) ─ Sink::send ─ receiver
+//! ```
+//!
+//! Each sink has a lane for each tenant, with its own cursor, its own waiting after failures and one request under way
+//! at most: nothing that happens in one lane delays another. A cursor moves only once the receiver has taken what is
+//! before it, so an entry is delivered at least once and in order; a line is the journal's own, so that a repetition is
+//! the same bytes. An entry that the receiver will never take is set aside and counted. While a lane waits it holds no
+//! entries: a receiver that is down costs disk, not memory.
+
+mod backoff;
+mod breaker;
+mod engine;
+mod filter;
+mod lane;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, future::Future, pin::Pin, time::Duration};
+
+pub use backoff::Pace;
+pub use engine::{Delivery, Lane, Setup};
+pub use filter::Filter;
+
+use crate::rules::Priority;
+
+/// A detection as the journal has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number among its tenant's, without gaps.
+    pub seq: i64,
+    /// When it was journaled, nanoseconds since the epoch.
+    pub written_ns: i64,
+    pub priority: Priority,
+    pub rule: String,
+    pub tags: Vec<String>,
+    /// One JSON object, without the end of the line.
+    pub line: String,
+}
+
+/// How a sink is fed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    pub filter: Filter,
+    pub pace: Pace,
+    /// Entries read and sent at once.
+    pub batch: usize,
+    /// Bytes of these, but for a single entry that is longer.
+    pub batch_bytes: usize,
+}
+
+impl Default for Feed {
+    fn default() -> Feed {
+        Feed { filter: Filter::default(), pace: Pace::default(), batch: 100, batch_bytes: 256 << 10 }
+    }
+}
+
+/// Why entries were not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It may work later. After how long at the earliest, if the receiver said so.
+    Later { reason: Reason, what: String, after: Option<Duration> },
+    /// The receiver will not take these bytes, however often they come: of several entries at least one is at fault.
+    Poison { what: String },
+}
+
+/// Label of a failure's metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No connection, or no TLS.
+    Connect,
+    /// The connection broke, or its answer made no sense.
+    Connection,
+    Timeout,
+    /// 401 and 403.
+    Denied,
+    /// 429.
+    Throttled,
+    /// Any other answer that may change.
+    Answer,
+    /// A file with a secret or a certificate cannot be read.
+    Secret,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 7] = [
+        Reason::Connect,
+        Reason::Connection,
+        Reason::Timeout,
+        Reason::Denied,
+        Reason::Throttled,
+        Reason::Answer,
+        Reason::Secret,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Connect => "connect",
+            Reason::Connection => "connection",
+            Reason::Timeout => "timeout",
+            Reason::Denied => "denied",
+            Reason::Throttled => "throttled",
+            Reason::Answer => "answer",
+            Reason::Secret => "secret",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Later { what, .. } | Refusal::Poison { what } => f.write_str(what),
+        }
+    }
+}
+
+/// What became of a batch: the first `taken` entries are the receiver's, the rest was refused or not tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub taken: usize,
+    pub refusal: Option<Refusal>,
+}
+
+pub type Sending<'s> = Pin<Box<dyn Future<Output = Sent> + Send + 's>>;
+
+/// Who takes detections over a network. One call for a tenant at a time.
+pub trait Sink: fmt::Debug + Send + Sync {
+    /// Sends entries in order.
+    fn send<'s>(&'s self, tenant: &'s str, entries: &'s [Entry]) -> Sending<'s>;
+
+    /// Whether several entries go as one request, of which a refusal is about all.
+    fn sends_together(&self) -> bool;
+
+    /// Whether the receiver can be reached, without giving it anything.
+    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
+}

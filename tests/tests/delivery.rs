@@ -1,0 +1,206 @@
+//! Detections on their way from the journal to receivers that are away, broken, or refuse them.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use end_to_end::{
+    daemon::{Daemon, Ended, Options, yagura},
+    http::Client,
+    kernel_tests_run,
+    receiver::{Act, Receiver, free_address},
+};
+use serde_json::{Value, json};
+
+/// A rule about the opens of one test.
+fn rules(test: &str) -> String {
+    format!(
+        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
+         output: opened %fd.name\n  priority: NOTICE\n"
+    )
+}
+
+fn open(test: &str, name: &str) {
+    assert!(File::open(format!("/yagura-{test}-{name}")).is_err());
+}
+
+fn config(address: std::net::SocketAddr, more: &str) -> String {
+    format!(
+        "rate_limit: {{rate: 0}}\nqueue_size: 100000\nsinks:\n\
+         - {{name: hook, type: webhook, url: 'http://{address}/', timeout: 1s, retry: {{first: 10ms, longest: 200ms}}}}\n{more}"
+    )
+}
+
+fn uuid(detection: &Value) -> String {
+    detection["uuid"].as_str().expect("an id").to_owned()
+}
+
+/// Each once, in the order in which they came first.
+fn once(detections: &[Value]) -> Vec<String> {
+    let mut known = HashSet::new();
+    detections.iter().map(uuid).filter(|id| known.insert(id.clone())).collect()
+}
+
+fn journaled(path: &str) -> Vec<Value> {
+    let output = yagura(&["journal", "export", "--path", path]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn sink_metric(daemon: &Daemon, name: &str, tenant: &str) -> f64 {
+    daemon.metric(&format!("yagura_sink_{name}{{sink=\"hook\",tenant=\"{tenant}\"}}"))
+}
+
+/// The daemon's last line: its equations, and those of each lane.
+fn balance(ended: &Ended) -> Value {
+    let balance = ended.balance();
+    let mut spooled = 0;
+    for lane in balance["sinks"].as_array().expect("lanes") {
+        let number = |key: &str| lane[key].as_u64().unwrap_or_else(|| panic!("no {key} in {lane}"));
+        assert_eq!(
+            number("resumed") + number("spooled"),
+            number("sent") + number("rejected") + number("filtered") + number("lost") + number("unsent"),
+            "{lane}"
+        );
+        spooled += number("spooled");
+    }
+    assert_eq!(balance["journaled"].as_u64(), Some(spooled), "{balance}");
+    balance
+}
+
+#[test]
+fn a_receiver_that_was_away_gets_everything_in_order() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let address = free_address();
+    let daemon =
+        Daemon::start(&Options { rules: &rules("away"), config: &config(address, ""), ..Options::default() });
+    daemon.log(|line| line.contains("the receiver does not work (yet)"));
+    for number in 0..200 {
+        open("away", &number.to_string());
+    }
+    daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-away-199");
+    daemon.until("the receiver is thought to be down", |daemon| sink_metric(daemon, "up", "platform") == 0.0);
+    assert_eq!(sink_metric(&daemon, "unsent", "platform"), 200.0);
+    assert!(sink_metric(&daemon, "oldest_unsent_seconds", "platform") > 0.0);
+    let receiver = Receiver::start(address, |_| Act::Answer(200));
+    receiver.until("all", |taken| taken.len() >= 200);
+    daemon.until("it is told", |daemon| sink_metric(daemon, "sent_total", "platform") == 200.0);
+    // The equation of the metrics, with nothing in flight.
+    let of = |name: &str| sink_metric(&daemon, name, "platform");
+    assert_eq!(
+        of("resumed_total") + of("spooled_total"),
+        of("sent_total") + of("rejected_total") + of("filtered_total") + of("lost_total") + of("unsent")
+    );
+    assert_eq!(of("spooled_total"), daemon.metric("yagura_journal_written_total"));
+    assert_eq!(of("up"), 1.0);
+    let ended = daemon.stop();
+    balance(&ended);
+    assert_eq!(receiver.taken(), ended.detections(), "what stdout said, byte by byte as JSON");
+}
+
+#[test]
+fn what_was_journaled_arrives_though_the_daemon_is_killed() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.db");
+    let path = path.to_str().expect("text");
+    let address = free_address();
+    // One in seven fails, each in another way.
+    let count = AtomicUsize::new(0);
+    let receiver = Receiver::start(address, move |_| match count.fetch_add(1, Ordering::SeqCst) % 21 {
+        6 => Act::Answer(503),
+        13 => Act::Reset,
+        20 => Act::Answer(429),
+        _ => Act::Answer(200),
+    });
+    let config = config(address, &format!("journal:\n  path: {path}\n"));
+    for round in 0..4_usize {
+        let daemon =
+            Daemon::start(&Options { rules: &rules("slain"), config: &config, ..Options::default() });
+        let flood = thread::spawn(move || {
+            (0..800).for_each(|number| open("slain", &format!("{round}-{number}-")));
+        });
+        // While it is sent what came before, or what comes now.
+        let mark = 29 * (round + 1) * (round + 1);
+        receiver.until("enough of all rounds", |taken| taken.len() >= mark);
+        daemon.signal(libc::SIGKILL);
+        flood.join().expect("it ends");
+        daemon.wait();
+    }
+    let daemon = Daemon::start(&Options { rules: &rules("slain"), config: &config, ..Options::default() });
+    daemon.until("all is sent", |daemon| {
+        sink_metric(daemon, "up", "platform") == 1.0 && sink_metric(daemon, "unsent", "platform") == 0.0
+    });
+    balance(&daemon.stop());
+    let kept: Vec<String> = journaled(path).iter().map(uuid).collect();
+    assert!(kept.len() > 400, "{}", kept.len());
+    let came = once(&receiver.taken());
+    assert_eq!(came.len(), kept.len());
+    assert!(came == kept, "all of it, each in its place");
+}
+
+#[test]
+fn a_tenant_whose_receiver_is_broken_delays_nobody_else() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let rules = "- rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
+                 output: seen %ka.auditid\n  priority: NOTICE\n";
+    let address = free_address();
+    let receiver = Receiver::start(address, |body| {
+        if body.contains("\"tenant\":\"shop\"") {
+            Act::Hang
+        } else if body.contains("poison") {
+            Act::Answer(400)
+        } else {
+            Act::Answer(200)
+        }
+    });
+    let config = config(address, "tenants: [{name: shop, match: {namespaces: [\"shop-*\"]}}]\n");
+    let daemon = Daemon::start(&Options { rules, config: &config, ..Options::default() });
+    let client = Client::plain(daemon.address());
+    let post = |namespace: &str, ids: &[String]| {
+        let items: Vec<Value> = ids
+            .iter()
+            .map(|id| {
+                json!({"auditID": id, "stage": "ResponseComplete", "verb": "get",
+                       "objectRef": {"resource": "pods", "namespace": namespace}})
+            })
+            .collect();
+        let list =
+            json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
+        let answer = client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+    let ids = |what: &str, count: usize| -> Vec<String> {
+        (0..count).map(|number| format!("{what}-{number}")).collect()
+    };
+    post("shop-1", &ids("shop", 500));
+    let mut others = ids("other", 100);
+    others.insert(50, "poison".into());
+    post("other", &others);
+    receiver.until("the others' are all there", |taken| taken.len() == 100);
+    daemon.until("it is counted", |daemon| {
+        sink_metric(daemon, "sent_total", "platform") == 100.0
+            && sink_metric(daemon, "rejected_total", "platform") == 1.0
+            && sink_metric(daemon, "unsent", "shop") == 500.0
+    });
+    let ended = daemon.stop();
+    let balance = balance(&ended);
+    assert_eq!(balance["journaled"], 601, "{balance}");
+    others.remove(50);
+    let outputs: Vec<String> = receiver
+        .taken()
+        .iter()
+        .map(|detection| detection["output"].as_str().expect("text").to_owned())
+        .collect();
+    assert!(outputs.iter().zip(&others).all(|(output, id)| output.ends_with(&format!("seen {id}"))));
+}
