@@ -4,6 +4,7 @@
 //! length of a sleep; and never from a single run.
 
 pub mod daemon;
+pub mod journal;
 pub mod latency;
 pub mod loops;
 pub mod report;

@@ -1,4 +1,5 @@
-//! `make bench`, first part: four loops bare and under Yagura, the daemon at rest, and how soon a detection is told.
+//! `make bench`, first part: four loops bare and under Yagura, the daemon at rest, how soon a detection is told, and
+//! what journaling it costs.
 //!
 //! Machines are noisy, so each round runs every loop bare and then under the detector, and what is printed are the
 //! median and the range of the rounds. The detector is pinned to one CPU, the loops to the other.
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use exporter_common::event_type::EventType;
-use yagura_bench::{latency, loops, report, ruleset, stream::Stream};
+use yagura_bench::{journal, latency, loops, report, ruleset, stream::Stream};
 
 /// Measures what Yagura adds.
 #[derive(Parser, Debug)]
@@ -34,6 +35,9 @@ enum Command {
     /// One timed loop in a process of its own; prints nanoseconds per iteration.
     #[command(hide = true)]
     Worker { name: loops::Loop, iterations: u64, cpu: usize },
+    /// Journals a minute's detections; prints figures.
+    #[command(hide = true)]
+    Journal { cpu: usize },
     /// Decides about events of the recorded stream, for a profiler to watch: `openat` or `all`.
     #[command(hide = true)]
     Profile { events: String, rules: usize, count: u64 },
@@ -44,6 +48,10 @@ fn main() -> Result<()> {
     match args.command {
         Some(Command::Worker { name, iterations, cpu }) => {
             println!("{}", loops::work(name, iterations, cpu)?);
+            return Ok(());
+        }
+        Some(Command::Journal { cpu }) => {
+            println!("{}", journal::work(cpu)?);
             return Ok(());
         }
         Some(Command::Profile { events, rules, count }) => {
@@ -68,10 +76,13 @@ fn main() -> Result<()> {
     print!("{measured}");
     let latency = latency::measure(&args.yagura, report::LOOP_CPU, report::DAEMON_CPU)?;
     print!("{latency}");
+    let journal = journal::measure(report::DAEMON_CPU)?;
+    print!("{journal}");
     // The second part decides about it.
     Stream::cached(&args.yagura)?;
     if let Some(path) = args.json {
-        let figures = serde_json::json!({ "loops": measured.to_json(), "latency": latency.to_json() });
+        let figures = serde_json::json!({ "loops": measured.to_json(), "latency": latency.to_json(),
+                                          "journal": journal.to_json() });
         std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
     }
     Ok(())
