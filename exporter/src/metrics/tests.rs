@@ -44,7 +44,11 @@ fn ledger() -> Ledger {
 }
 
 fn metrics() -> Metrics {
-    let metrics = Metrics::new(ledger()).unwrap();
+    let ledger = ledger();
+    // Its series are there once there is a sink.
+    let (_, last) = tokio::sync::watch::channel(0);
+    ledger.sinks.add(Arc::new(LaneCounters::new("s", "t", 0, 0, last)));
+    let metrics = Metrics::new(ledger).unwrap();
     metrics.detections_of(series("A rule", "Warning"));
     metrics
 }
