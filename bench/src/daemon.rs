@@ -66,7 +66,10 @@ impl Daemon {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("yagura.yaml");
-        fs::write(&config, format!("listen: {address}\n{}", options.config))?;
+        // A journal of its own: not that of a daemon of this machine.
+        let journal = folder.path().join("journal.db");
+        let text = format!("listen: {address}\njournal: {{path: {}}}\n{}", journal.display(), options.config);
+        fs::write(&config, text)?;
         let mut command = Command::new("taskset");
         command
             .arg("-c")
