@@ -9,6 +9,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backoff;
 pub mod cases;
 pub mod cli;
 pub mod config;
@@ -27,6 +28,7 @@ pub mod kubernetes;
 pub mod metrics;
 pub mod recording;
 pub mod rules;
+pub mod secret;
 pub mod sinks;
 pub mod suggest;
 pub mod tenants;

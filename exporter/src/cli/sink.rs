@@ -88,7 +88,10 @@ fn synthetic(config: &Config) -> Entry {
     Formatter::new(app::identity(config), whole).json(&detection, &mut line);
     Entry {
         seq: 1,
+        time_ns: i64::try_from(now).unwrap_or(i64::MAX),
         written_ns: i64::try_from(now).unwrap_or(i64::MAX),
+        namespace: None,
+        source: detection.source.into(),
         priority: detection.priority,
         rule: detection.rule.to_string(),
         tags: detection.tags.to_vec(),

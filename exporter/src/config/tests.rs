@@ -1,9 +1,14 @@
 use super::*;
 use crate::{
-    delivery::{Feed, Filter, Pace},
+    backoff::Pace,
+    delivery::{Feed, Filter},
     kubernetes::ServerUrl,
     rules::Selector,
-    sinks::webhook::{self, Form, Secret},
+    secret::Secret,
+    sinks::{
+        http::{Authorization, Target},
+        webhook::{self, Form},
+    },
 };
 
 fn env(name: &str) -> Option<String> {
@@ -185,18 +190,18 @@ fn a_sink_is_read() {
             batch_bytes: 2048,
         }
     );
-    let settings = webhook::Settings {
+    let target = Target {
         url: "https://sidekick:2801/in".parse().unwrap(),
-        form: Form::Lines,
         headers: vec![
             ("X-Org".into(), Secret::Literal("shop".into())),
             ("X-Key".into(), Secret::File("/key".into())),
         ],
-        bearer_token: Some(Secret::Environment("YAGURA_TOKEN".into())),
+        authorization: Some(Authorization::Bearer(Secret::Environment("YAGURA_TOKEN".into()))),
         ca: Some("/ca".into()),
         identity: Some(("/c".into(), "/k".into())),
         timeout: Duration::from_secs(3),
     };
+    let settings = webhook::Settings { target, form: Form::Lines };
     assert_eq!(sidekick.kind, SinkKind::Webhook(settings));
     assert_eq!(plain.feed, Feed::default());
 }
@@ -292,10 +297,7 @@ fn errors_say_where_and_what() {
             "tenants: [{name: a, match: {nodes: [a]}, quota: {detections_per_second: -1}}]",
             "1:73: -1 is not between 0 and 1000000",
         ),
-        (
-            "sinks: [{}]",
-            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook\nyagura.yaml:1:9: a webhook must have a url",
-        ),
+        ("sinks: [{}]", "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook"),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
             "1:16: 'a b' is no name: letters, digits, '-', '_', '.', at most 64",
@@ -314,6 +316,15 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: webhook, url: 'http://u:p@x/'}]",
             "1:39: a url must have no user and no password: use headers",
+        ),
+        ("sinks: [{name: a, type: webhook}]", "1:9: this sink must have a url"),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', bearer_token: {file: f}, basic_auth: {username: u, password: {file: f}}}]",
+            "1:89: either bearer_token or basic_auth",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', basic_auth: {username: u}}]",
+            "1:66: basic_auth must have a username and a password",
         ),
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', headers: [{name: X}]}]",

@@ -86,6 +86,7 @@ impl Errors {
 
 /// A mapping of which keys are taken one by one; what is left is unknown.
 pub(super) struct Map<'y> {
+    at: Marker,
     entries: Vec<(Spanned<String>, &'y MarkedYaml<'y>)>,
     known: Vec<&'static str>,
     env: &'y dyn Fn(&str) -> Option<String>,
@@ -123,7 +124,12 @@ impl<'y> Map<'y> {
                 _ => errors.at(key.span.start, format!("a key must be a word, not {}", kind(key))),
             }
         }
-        Some(Map { entries, known: Vec::new(), env })
+        Some(Map { at: node.span.start, entries, known: Vec::new(), env })
+    }
+
+    /// Where it begins.
+    pub fn at(&self) -> Marker {
+        self.at
     }
 
     /// Reports the keys that nobody took.

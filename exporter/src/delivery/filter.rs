@@ -45,7 +45,10 @@ mod tests {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text)).collect::<Vec<_>>();
         let entry = Entry {
             seq: 1,
+            time_ns: 0,
             written_ns: 0,
+            namespace: None,
+            source: "syscall".into(),
             priority: Priority::Warning,
             rule: "Shell in a container".into(),
             tags: vec!["container".into(), "T1059".into()],

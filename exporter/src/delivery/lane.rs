@@ -9,11 +9,10 @@ use tokio::{select, sync::watch, time::sleep};
 
 use super::{
     Entry, Feed, Refusal, Sent, Sink,
-    backoff::Backoff,
     breaker::{Breaker, Change},
     spool::{Ask, Rejected, Spool, SpoolError},
 };
-use crate::metrics::LaneCounters;
+use crate::{backoff::Backoff, metrics::LaneCounters};
 
 /// How long to wait for a journal that cannot be read.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(2);

@@ -11,7 +11,6 @@
 //! the same bytes. An entry that the receiver will never take is set aside and counted. While a lane waits it holds no
 //! entries: a receiver that is down costs disk, not memory.
 
-mod backoff;
 mod breaker;
 mod engine;
 mod filter;
@@ -22,21 +21,25 @@ mod tests;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
-pub use backoff::Pace;
 pub use engine::{Delivery, Lane, Setup};
 pub use filter::Filter;
 
-use crate::rules::Priority;
+use crate::{backoff::Pace, rules::Priority};
 
 /// A detection as the journal has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its number among its tenant's, without gaps.
     pub seq: i64,
-    /// When it was journaled, nanoseconds since the epoch.
+    /// When its event was, and when it was journaled, nanoseconds since the epoch.
+    pub time_ns: i64,
     pub written_ns: i64,
+    /// The Kubernetes namespace that it is about.
+    pub namespace: Option<String>,
     pub priority: Priority,
     pub rule: String,
+    /// Falco's name of the source.
+    pub source: String,
     pub tags: Vec<String>,
     /// One JSON object, without the end of the line.
     pub line: String,

@@ -278,7 +278,7 @@ fn read(connection: &mut Connection, ask: &Ask) -> rusqlite::Result<Found> {
         .optional()?;
     let mut found = Found { entries: Vec::new(), last: last.unwrap_or(0) };
     let mut statement = transaction.prepare(
-        "SELECT seq, written_ns, priority, rule, tags, line FROM detections \
+        "SELECT seq, written_ns, priority, rule, tags, line, time_ns, namespace, source FROM detections \
          WHERE tenant = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
     )?;
     let until = ask.until.unwrap_or(i64::MAX);
@@ -294,7 +294,10 @@ fn read(connection: &mut Connection, ask: &Ask) -> rusqlite::Result<Found> {
         let tags: String = row.get(4)?;
         found.entries.push(Entry {
             seq: row.get(0)?,
+            time_ns: row.get(6)?,
             written_ns: row.get(1)?,
+            namespace: row.get(7)?,
+            source: row.get(8)?,
             priority: usize::try_from(row.get::<_, i64>(2)?)
                 .ok()
                 .and_then(|index| Priority::ALL.get(index).copied())

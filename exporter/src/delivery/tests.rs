@@ -9,10 +9,12 @@ use std::{
 
 use super::*;
 use crate::{
+    backoff::Pace,
     detection::Detection,
     journal::{Journal, News, Settings},
     metrics::{JournalCounters, LaneBalance, SinkMetrics},
     sinks::{
+        http::Target,
         receiver::{Act, Receiver, Request},
         webhook::{self, Form, Webhook},
     },
@@ -52,15 +54,8 @@ impl Node {
     }
 
     fn start(&self, receiver: &Receiver, form: Form, change: impl FnOnce(&mut Feed)) -> Delivery {
-        let settings = webhook::Settings {
-            url: receiver.url(),
-            form,
-            headers: Vec::new(),
-            bearer_token: None,
-            ca: None,
-            identity: None,
-            timeout: Duration::from_millis(300),
-        };
+        let target = Target { timeout: Duration::from_millis(300), ..Target::to(receiver.url()) };
+        let settings = webhook::Settings { target, form };
         let pace = Pace { first: Duration::from_millis(5), longest: Duration::from_millis(50) };
         let mut feed = Feed { pace, batch: 8, ..Feed::default() };
         change(&mut feed);

@@ -23,14 +23,13 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::Timing;
+use crate::secret::{Secret, SecretError};
 
 /// Longest answer that is taken whole.
 const MAX_BODY: usize = 32 << 20;
 /// How much of a refusal is read, and shown.
 const MAX_REFUSAL: usize = 16 << 10;
 const MAX_SHOWN: usize = 300;
-/// Longest token.
-const MAX_TOKEN: u64 = 64 << 10;
 
 /// `http(s)://host[:port]`. Without TLS only on loopback.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +83,14 @@ pub(super) enum ClientError {
     Tls(String),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Token(#[from] SecretError),
+    #[error("no request: {0}")]
+    Request(#[from] hyper::http::Error),
     #[error("{0}")]
     Http(#[from] hyper::Error),
+    #[error("the answer breaks off: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("no answer in time")]
     Timeout,
     #[error("the answer is {status}: {text}")]
@@ -102,8 +107,9 @@ impl ClientError {
         match self {
             ClientError::Connect(_) => "connect",
             ClientError::Tls(_) => "tls",
-            ClientError::File { .. } => "file",
-            ClientError::Http(_) => "connection",
+            ClientError::File { .. } | ClientError::Token(_) => "file",
+            ClientError::Request(_) => "invalid",
+            ClientError::Http(_) | ClientError::Body(_) => "connection",
             ClientError::Timeout => "timeout",
             ClientError::Refused { status, .. } if matches!(status.as_u16(), 401 | 403) => "forbidden",
             ClientError::Refused { .. } => "refused",
@@ -147,8 +153,7 @@ impl Client {
             .header(header::USER_AGENT, concat!("yagura/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, accept);
         if let Some(path) = &self.token_file {
-            let token =
-                read_token(path).map_err(|source| ClientError::File { path: path.clone(), source })?;
+            let token = Secret::File(path.clone()).read()?;
             let mut value = header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
                 let source = io::Error::new(io::ErrorKind::InvalidData, "not a token");
                 ClientError::File { path: path.clone(), source }
@@ -157,7 +162,7 @@ impl Client {
             request = request.header(header::AUTHORIZATION, value);
         }
         // The parts are ours but for names of objects, which are checked where they come in.
-        request.body(Empty::new()).map_err(|error| ClientError::Tls(error.to_string()))
+        Ok(request.body(Empty::new())?)
     }
 
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, ClientError> {
@@ -195,13 +200,6 @@ impl Client {
     }
 }
 
-fn read_token(path: &std::path::Path) -> io::Result<String> {
-    use io::Read as _;
-    let mut token = String::new();
-    std::fs::File::open(path)?.take(MAX_TOKEN).read_to_string(&mut token)?;
-    Ok(token.trim().to_owned())
-}
-
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<Bytes>>,
@@ -218,7 +216,7 @@ async fn whole(body: Incoming, bound: usize) -> Result<Bytes, ClientError> {
         Err(error) => Err(match error.downcast::<hyper::Error>() {
             Ok(error) => ClientError::Http(*error),
             Err(error) if error.is::<LengthLimitError>() => ClientError::TooLong(bound),
-            Err(error) => ClientError::Tls(error.to_string()),
+            Err(error) => ClientError::Body(error),
         }),
     }
 }

@@ -34,7 +34,7 @@ use tokio::runtime::Builder;
 pub use client::ServerUrl;
 pub use store::Store;
 
-use crate::metrics::KubernetesCounters;
+use crate::{backoff::Pace, metrics::KubernetesCounters};
 use client::Client;
 use watch::{Resource, Watch};
 
@@ -61,8 +61,8 @@ pub struct Timing {
     pub answer: Duration,
     /// A watch is begun again after this.
     pub watch: Duration,
-    /// The first and the longest pause after a failure.
-    pub pause: (Duration, Duration),
+    /// The pauses after failures.
+    pub pace: Pace,
 }
 
 impl Default for Timing {
@@ -70,7 +70,7 @@ impl Default for Timing {
         Timing {
             answer: Duration::from_secs(10),
             watch: Duration::from_secs(300),
-            pause: (Duration::from_millis(500), Duration::from_secs(30)),
+            pace: Pace { first: Duration::from_millis(500), longest: Duration::from_secs(30) },
         }
     }
 }

@@ -3,16 +3,15 @@
 
 use std::sync::{Arc, Weak};
 
-use tokio::sync::mpsc::Receiver;
+use tokio::{sync::mpsc::Receiver, time::sleep};
 
 use super::{
     Timing,
     client::{Client, ClientError},
     objects::{ONE, Object},
     store::{OwnerQuestion, Store},
-    watch::Pause,
 };
-use crate::metrics::KubernetesCounters;
+use crate::{backoff::Backoff, metrics::KubernetesCounters};
 
 pub(super) async fn run(
     client: Arc<Client>,
@@ -21,7 +20,7 @@ pub(super) async fn run(
     counters: Arc<KubernetesCounters>,
     timing: Timing,
 ) {
-    let mut pause = Pause::new(timing);
+    let mut backoff = Backoff::new(timing.pace);
     while let Some(question) = questions.recv().await {
         let Some(path) = path(&question) else { continue };
         loop {
@@ -32,7 +31,7 @@ pub(super) async fn run(
                     // One of the same name that was made since is another.
                     let same = object.metadata.uid == **uid;
                     store.put_owner(uid, object.metadata.controller().filter(|_| same));
-                    pause.reset();
+                    backoff.succeed();
                     break;
                 }
                 // It is gone, or we may not know: then it is known that nothing more will be.
@@ -48,7 +47,7 @@ pub(super) async fn run(
                     counters.failed(error.reason());
                     tracing::debug!(%error, "cannot ask who made a pod");
                     drop(store);
-                    pause.wait(false).await;
+                    sleep(backoff.fail(None)).await;
                 }
             }
         }

@@ -57,6 +57,8 @@ struct State {
     owners: HashMap<Box<str>, Option<Controller>>,
     /// Pods that are deleted, until they are forgotten.
     gone: VecDeque<(Instant, Box<str>)>,
+    /// Namespaces that are deleted while pods of theirs are still known.
+    ended: HashSet<Box<str>>,
 }
 
 impl Store {
@@ -152,8 +154,18 @@ impl Store {
                 state.pods.remove(&uid);
             }
         }
-        // Makers of nobody are forgotten with their pods.
         let state = &mut *state;
+        if !state.ended.is_empty() {
+            let alive: HashSet<&str> = state.pods.values().map(|pod| &*pod.namespace).collect();
+            state.ended.retain(|name| {
+                let stays = alive.contains(&**name);
+                if !stays {
+                    state.namespaces.remove(name);
+                }
+                stays
+            });
+        }
+        // Makers of nobody are forgotten with their pods.
         if state.owners.len() > state.pods.len() {
             let wanted: HashSet<&str> =
                 state.pods.values().filter_map(|pod| Some(&*pod.controller.as_ref()?.uid)).collect();
@@ -212,6 +224,8 @@ impl Store {
             if state.namespaces.len() >= MAX_NAMESPACES && !state.namespaces.contains_key(&name) {
                 return self.counters.refuse("namespaces");
             }
+            // It may come back, as another of the same name.
+            state.ended.remove(&name);
             state.namespaces.insert(name, metadata.namespace_facts());
             self.count(&state);
         }
@@ -221,7 +235,9 @@ impl Store {
     /// A namespace ends after everything in it, but its pods' last events may come later: it is forgotten with them.
     pub(super) fn remove_namespace(&self, name: &str) {
         let mut state = self.state();
-        if !state.pods.values().any(|pod| *pod.namespace == *name) {
+        if state.pods.values().any(|pod| *pod.namespace == *name) {
+            state.ended.insert(name.into());
+        } else {
             state.namespaces.remove(name);
             self.count(&state);
         }

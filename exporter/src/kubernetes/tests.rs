@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::backoff::Pace;
 
 /// What the double answers.
 #[derive(Debug, Default)]
@@ -211,7 +212,7 @@ fn watched_at(url: &str, delete_delay: Duration) -> Watched {
         timing: Timing {
             answer: Duration::from_secs(1),
             watch: Duration::from_secs(1),
-            pause: (Duration::from_millis(5), Duration::from_millis(20)),
+            pace: Pace { first: Duration::from_millis(5), longest: Duration::from_millis(20) },
         },
         ..Settings::default()
     };
@@ -281,6 +282,25 @@ async fn changes_are_followed_and_the_dead_keep_their_owner_for_a_while() {
     assert_eq!(watched.store.pod("u-2").unwrap().workloads.as_deref(), Some(&[][..]), "nobody made it");
     until("it is forgotten", || watched.store.pod("u-1").is_none()).await;
     assert!(watched.store.pod("u-2").is_some());
+}
+
+#[tokio::test]
+async fn a_deleted_namespace_is_forgotten_with_its_last_pod() {
+    let double = quiet();
+    {
+        let mut script = double.0.lock().unwrap();
+        let pod = vec![event("DELETED", &metadata("shop", "web-0", "u-1", 23, ""))];
+        let namespace = vec![event("DELETED", &metadata("", "shop", "n-1", 24, ""))];
+        script.answers.insert(PODS_WATCH, vec![Said::Lines(pod, Then::Silence)]);
+        script.answers.insert(NAMESPACES_WATCH, vec![Said::Lines(namespace, Then::Silence)]);
+    }
+    let watched = watched(&double, Duration::from_secs(1)).await;
+    until("the pod is deleted", || watched.counters.kept()[2].1 == 1).await;
+    assert!(watched.store.namespace("shop").is_some(), "its pod's last events still have an owner");
+    until("both are forgotten", || {
+        watched.counters.kept() == [("pods", 0), ("namespaces", 0), ("deleted_pods", 0)]
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{
     objects::{Event, List, MANY, Metadata, ONE, Object},
     store::Store,
 };
-use crate::metrics::KubernetesCounters;
+use crate::{backoff::Backoff, metrics::KubernetesCounters};
 
 /// Objects in an answer.
 const PAGE: usize = 500;
@@ -80,29 +80,29 @@ enum End {
 
 impl Watch {
     pub async fn run(self) {
-        let mut pause = Pause::new(self.timing);
+        let mut backoff = Backoff::new(self.timing.pace);
         loop {
             match self.list().await {
                 Ok(Some(version)) => {
                     self.counters.up(self.resource.name(), true);
-                    pause.reset();
-                    if self.follow(version, &mut pause).await.is_none() {
+                    backoff.succeed();
+                    if self.follow(version, &mut backoff).await.is_none() {
                         return;
                     }
                 }
                 Ok(None) => return,
-                Err(error) => self.failed(&error, &mut pause).await,
+                Err(error) => self.failed(&error, &mut backoff).await,
             }
         }
     }
 
     /// Follows the changes until everything has to be listed again; `None` if nobody wants to know.
-    async fn follow(&self, mut version: String, pause: &mut Pause) -> Option<()> {
+    async fn follow(&self, mut version: String, backoff: &mut Backoff) -> Option<()> {
         loop {
             match self.watch(&mut version).await {
                 Ok(End::Time(at)) => {
                     version = at;
-                    pause.reset();
+                    backoff.succeed();
                     self.counters.up(self.resource.name(), true);
                 }
                 Ok(End::Gone) => {
@@ -111,23 +111,25 @@ impl Watch {
                 }
                 Ok(End::Unwanted) => return None,
                 // From where it was: what came before is known.
-                Err(error) => self.failed(&error, pause).await,
+                Err(error) => self.failed(&error, backoff).await,
             }
             // An answer that is over at once must not become a flood of requests.
-            sleep(self.timing.pause.0.min(Duration::from_millis(100))).await;
+            sleep(self.timing.pace.first.min(Duration::from_millis(100))).await;
         }
     }
 
-    async fn failed(&self, error: &ClientError, pause: &mut Pause) {
+    async fn failed(&self, error: &ClientError, backoff: &mut Backoff) {
         self.counters.up(self.resource.name(), false);
         self.counters.failed(error.reason());
         let resource = self.resource.name();
-        if pause.is_first() {
+        if backoff.failures() == 0 {
             tracing::warn!(resource, %error, "cannot watch the Kubernetes API; what it knew stays");
         } else {
             tracing::debug!(resource, %error, "cannot watch the Kubernetes API");
         }
-        pause.wait(error.is_final()).await;
+        // Trying soon makes no sense then.
+        let asked = error.is_final().then_some(self.timing.pace.longest);
+        sleep(backoff.fail(asked)).await;
     }
 
     /// Takes everything there is, and the version at which that was.
@@ -226,41 +228,5 @@ impl Watch {
             Resource::Namespaces => store.put_namespace(metadata),
             Resource::Node => store.put_node(metadata),
         }
-    }
-}
-
-/// Longer and longer pauses after failures, each with some chance in it: nodes must not come back in step.
-pub(super) struct Pause {
-    first: Duration,
-    longest: Duration,
-    failures: u32,
-}
-
-impl Pause {
-    pub fn new(timing: Timing) -> Pause {
-        let (first, longest) = timing.pause;
-        Pause { first, longest, failures: 0 }
-    }
-
-    pub fn reset(&mut self) {
-        self.failures = 0;
-    }
-
-    fn is_first(&self) -> bool {
-        self.failures == 0
-    }
-
-    /// The next pause; the longest if trying soon makes no sense.
-    fn next(&mut self, longest: bool) -> Duration {
-        let full = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
-        let full = if longest { self.longest } else { full };
-        self.failures = self.failures.saturating_add(1);
-        // Between a half and the whole of it, by bytes that are random for another reason.
-        let chance = uuid::Uuid::new_v4().as_bytes().first().copied().map_or(0, u32::from);
-        full / 2 + full / 2 * chance / 255
-    }
-
-    pub async fn wait(&mut self, longest: bool) {
-        sleep(self.next(longest)).await;
     }
 }

@@ -10,6 +10,7 @@ mod kubernetes;
 mod ledger;
 mod process;
 mod sinks;
+mod view;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,6 +19,7 @@ use std::{
 
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    proto::MetricFamily,
 };
 
 use crate::detection::PLATFORM_TENANT;
@@ -30,6 +32,7 @@ pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 pub use sinks::{LaneBalance, LaneCounters, LaneNumbers, SinkMetrics};
+pub use view::View;
 
 /// Most series of a tenant's detections, if nothing else is said.
 const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;
@@ -277,9 +280,14 @@ impl Metrics {
         self.reloads.with_label_values(&[result.name()]).inc();
     }
 
+    /// All samples at this moment.
+    pub fn gather(&self, view: View<'_>) -> Vec<MetricFamily> {
+        view.of(self.registry.gather())
+    }
+
     /// The text for `/metrics`.
-    pub fn text(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+    pub fn text(&self, view: View<'_>) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.gather(view))
     }
 }
 

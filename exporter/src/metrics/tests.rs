@@ -99,7 +99,7 @@ fn the_ledger_balances() {
 
 #[test]
 fn every_loss_and_rule_is_exported_at_zero() {
-    let text = metrics().text().unwrap();
+    let text = metrics().text(View::Everything).unwrap();
     for series in [
         "yagura_detections_total{namespace=\"\",priority=\"Warning\",rule=\"A rule\",source=\"syscall\",tenant=\"platform\"}",
         "yagura_lost_total{stage=\"queue\",reason=\"full\"}",
@@ -136,7 +136,7 @@ fn the_series_of_rules_are_bounded() {
         metrics.detections_of(series(&format!("rule {i}"), "Notice")).inc();
     }
     metrics.detections_of(series("rule 3", "Notice")).inc();
-    let text = metrics.text().unwrap();
+    let text = metrics.text(View::Everything).unwrap();
     let lines: Vec<_> = text.lines().filter(|l| l.starts_with("yagura_detections_total{")).collect();
     assert_eq!(lines.len(), MAX_SERIES + 1);
     let sum: f64 = lines.iter().map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
@@ -147,7 +147,7 @@ fn the_series_of_rules_are_bounded() {
 /// Name → (type, sorted labels) of every family that is exported.
 fn exported() -> BTreeMap<String, (String, String)> {
     let families = metrics().registry.gather();
-    let describe = |family: &prometheus::proto::MetricFamily| {
+    let describe = |family: &MetricFamily| {
         let labels: std::collections::BTreeSet<String> = family
             .get_metric()
             .iter()
@@ -173,4 +173,22 @@ fn the_page_lists_exactly_what_is_exported() {
         documented.insert(name.trim_matches('`').to_owned(), (kind.to_owned(), labels.join(", ")));
     }
     assert_eq!(documented, exported());
+}
+
+#[test]
+fn a_tenant_sees_its_own_samples_and_the_platform_the_rest() {
+    let metrics = metrics();
+    for tenant in ["shop", "ml"] {
+        let (rule, priority) = ("r", "Notice");
+        metrics.detections_of(Series { tenant, namespace: "", rule, priority, source: "syscall" }).inc();
+    }
+    let shop = metrics.text(View::Tenant("shop")).unwrap();
+    let samples: Vec<&str> = shop.lines().filter(|line| !line.starts_with('#')).collect();
+    let detection = r#"yagura_detections_total{namespace="",priority="Notice",rule="r",source="syscall",tenant="shop"} 1"#;
+    assert_eq!(samples, [detection], "{shop}");
+    assert_eq!(metrics.text(View::Tenant("nobody")).unwrap(), "");
+    let platform = metrics.text(View::Tenant(PLATFORM_TENANT)).unwrap();
+    assert!(platform.contains("yagura_build_info{") && !platform.contains(r#"tenant="shop""#), "{platform}");
+    let all = metrics.text(View::Everything).unwrap();
+    assert!(all.contains(detection) && all.contains(r#"tenant="ml""#) && all.contains("yagura_build_info{"));
 }

@@ -31,7 +31,10 @@ pub use audit::AuditEndpoint;
 pub use guard::{Guard, SecretError};
 pub use protection::Protection;
 
-use crate::{app::Health, metrics::Metrics};
+use crate::{
+    app::Health,
+    metrics::{Metrics, View},
+};
 
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -157,7 +160,7 @@ async fn respond(request: Request<Incoming>, peer: Peer, state: &State) -> Respo
 }
 
 fn metrics(state: &State) -> Response<Full<Bytes>> {
-    match state.metrics.text() {
+    match state.metrics.text(View::Everything) {
         Ok(body) => {
             let mut response = text(StatusCode::OK, body);
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

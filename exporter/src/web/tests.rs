@@ -196,7 +196,7 @@ fn audit_events_are_taken_whole_or_refused_with_the_reason() {
     let taken = std::iter::repeat_with(|| running.intake.take(Duration::ZERO));
     assert_eq!(taken.take_while(|taken| matches!(taken, Taken::Event(_))).count(), 3);
     assert!(get(&running, "GET /k8s-audit").contains("allow: POST\r\n"));
-    let metrics = running.metrics.text().unwrap();
+    let metrics = running.metrics.text(View::Everything).unwrap();
     for (result, count) in [
         ("accepted", 4),
         ("unauthorized", 2),

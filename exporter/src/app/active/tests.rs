@@ -120,7 +120,7 @@ impl Fixture {
     }
 
     fn metric(&self, series: &str) -> Option<f64> {
-        let text = self.metrics.text().unwrap();
+        let text = self.metrics.text(crate::metrics::View::Everything).unwrap();
         let found = text.lines().filter_map(|line| line.rsplit_once(' ')).find(|(name, _)| *name == series);
         found.map(|(_, value)| value.parse().unwrap())
     }

@@ -129,7 +129,7 @@ fn every_detection_is_written_suppressed_or_dropped() {
     let c = &fixture.counters;
     assert_eq!((c.detections.get(), c.suppressed.get(), c.queue_full.get()), (5, 3, 1));
     assert_eq!(tallies.iter().map(|t| t.suppressed.get()).collect::<Vec<_>>(), [3, 0]);
-    let text = fixture.metrics.text().unwrap();
+    let text = fixture.metrics.text(crate::metrics::View::Everything).unwrap();
     assert!(text.contains("rule=\"Shadow\",source=\"syscall\",tenant=\"platform\"} 5"), "{text}");
     assert!(text.contains("rule=\"Etc\",source=\"syscall\",tenant=\"platform\"} 0"), "{text}");
 }

@@ -123,7 +123,7 @@ fn a_reload_takes_good_rules_and_keeps_the_old_ones_otherwise() {
         assert_eq!(stage.steps.len(), *steps, "row {index}: {:?}", stage.steps);
     }
     assert_eq!(current, plan(&[EventType::Open, EventType::Kill]));
-    let text = metrics.text().unwrap();
+    let text = metrics.text(crate::metrics::View::Everything).unwrap();
     for line in [
         "yagura_rules_reload_total{result=\"success\"} 2",
         "yagura_rules_reload_total{result=\"failure\"} 2",
@@ -160,7 +160,7 @@ fn a_tenant_whose_rules_are_broken_is_told_of() {
         let result = reload(&mut loader, false, &mut stage, &mut current, &metrics, |_| "NEW");
         assert_eq!(result, Some(ReloadResult::Success), "the platform's rules are fine");
         let line = format!("yagura_tenant_rules_broken{{tenant=\"shop\"}} {broken}\n");
-        let text = metrics.text().unwrap();
+        let text = metrics.text(crate::metrics::View::Everything).unwrap();
         assert!(text.contains(&line), "{line}{text}");
     }
 }

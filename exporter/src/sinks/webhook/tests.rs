@@ -1,29 +1,28 @@
 use std::time::Duration;
 
-use super::{Form, Secret, Settings, Webhook};
+use super::{Form, Settings, Webhook};
 use crate::{
     delivery::{Entry, Reason, Refusal, Sent, Sink},
     rules::Priority,
-    sinks::receiver::{Act, Receiver},
+    secret::Secret,
+    sinks::{
+        http::{Authorization, Target},
+        receiver::{Act, Receiver},
+    },
 };
 
 fn settings(receiver: &Receiver) -> Settings {
-    Settings {
-        url: receiver.url(),
-        form: Form::Single,
-        headers: Vec::new(),
-        bearer_token: None,
-        ca: None,
-        identity: None,
-        timeout: Duration::from_secs(1),
-    }
+    Settings { target: Target::to(receiver.url()), form: Form::Single }
 }
 
 fn entries(count: i64) -> Vec<Entry> {
     (1..=count)
         .map(|seq| Entry {
             seq,
+            time_ns: 0,
             written_ns: 0,
+            namespace: None,
+            source: "syscall".into(),
             priority: Priority::Notice,
             rule: "r".into(),
             tags: Vec::new(),
@@ -52,11 +51,12 @@ async fn posts_as_falco_does() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "old\n").unwrap();
-    let webhook = Webhook::new(Settings {
+    let target = Target {
         headers: vec![("X-Org".into(), Secret::Literal("shop".into()))],
-        bearer_token: Some(Secret::File(token.clone())),
-        ..settings(&receiver)
-    });
+        authorization: Some(Authorization::Bearer(Secret::File(token.clone()))),
+        ..Target::to(receiver.url())
+    };
+    let webhook = Webhook::new(Settings { target, form: Form::Single });
     assert_eq!(webhook.send("t", &entries(3)).await, Sent { taken: 3, refusal: None });
     let taken = receiver.taken();
     let bodies: Vec<&str> = taken.iter().map(|request| &*request.body).collect();
@@ -140,10 +140,15 @@ async fn the_check_gives_nothing_to_the_receiver() {
     assert!(matches!(gone.probe().await, Err(Refusal::Later { .. })));
 }
 
-#[test]
-fn what_is_secret_is_in_no_log() {
-    let secret = Secret::Literal("hunter2".into());
-    assert!(!format!("{secret:?}").contains("hunter2"));
-    let missing = Secret::File("/nonexistent/token".into()).read().unwrap_err().to_string();
-    assert!(missing.contains("/nonexistent/token"), "{missing}");
+#[tokio::test]
+async fn a_user_and_a_password() {
+    let receiver = Receiver::start().await;
+    let password = Secret::Literal("open sesame".into());
+    let authorization = Some(Authorization::Basic { username: "Aladdin".into(), password });
+    let target = Target { authorization, ..Target::to(receiver.url()) };
+    let webhook = Webhook::new(Settings { target, form: Form::Single });
+    assert_eq!(webhook.send("t", &entries(1)).await.taken, 1);
+    // As RFC 7617 has it.
+    let head = &receiver.taken()[0].head;
+    assert!(head.contains("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), "{head}");
 }

@@ -54,3 +54,16 @@ impl Secret {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_is_in_no_log() {
+        let secret = Secret::Literal("hunter2".into());
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        let missing = Secret::File("/nonexistent/token".into()).read().unwrap_err().to_string();
+        assert!(missing.contains("/nonexistent/token"), "{missing}");
+    }
+}

@@ -1,0 +1,79 @@
+//! `sinks`: who is told of detections over a network.
+
+mod feed;
+mod target;
+mod webhook;
+
+use std::collections::HashSet;
+
+use saphyr::Marker;
+
+use super::walk::{Errors, Map, Spanned};
+use crate::{delivery::Feed, sinks};
+
+/// One sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkConfig {
+    pub name: String,
+    pub feed: Feed,
+    pub kind: SinkKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    Webhook(sinks::webhook::Settings),
+}
+
+/// Longest name: it is a label.
+const MAX_NAME: usize = 64;
+/// What `type` can be.
+const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook))];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Webhook,
+}
+
+/// Reads the list.
+pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<Marker>) -> Vec<SinkConfig> {
+    let mut names = HashSet::new();
+    let mut sinks = Vec::new();
+    for (at, mut entry) in root.maps("sinks", errors) {
+        first.get_or_insert(at);
+        let name = entry.string("name", errors);
+        match &name {
+            None => errors.at(at, "a sink must have a name".into()),
+            Some(Spanned { value, at }) => {
+                if let Err(problem) = check_name(value, &mut names) {
+                    errors.at(*at, problem);
+                }
+            }
+        }
+        let kind = entry.string("type", errors);
+        if kind.is_none() {
+            let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+            errors.at(at, format!("a sink must have a type: {}", names.join(", ")));
+        }
+        let Some(kind) = errors.choice(kind, TYPES, None) else { continue };
+        let feed = feed::read(&mut entry, errors);
+        let kind = match kind {
+            Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
+        };
+        entry.finish(errors);
+        if let (Some(kind), Some(name)) = (kind, name) {
+            sinks.push(SinkConfig { name: name.value, feed, kind });
+        }
+    }
+    sinks
+}
+
+fn check_name(name: &str, names: &mut HashSet<String>) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
+        return Err(format!("'{name}' is no name: letters, digits, '-', '_', '.', at most {MAX_NAME}"));
+    }
+    if name == "stdout" {
+        return Err("'stdout' is the name of a sink that there always is".into());
+    }
+    if names.insert(name.to_owned()) { Ok(()) } else { Err(format!("a second sink named '{name}'")) }
+}

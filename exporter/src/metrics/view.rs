@@ -1,0 +1,30 @@
+//! Whose metrics: all, or what is one tenant's own.
+
+use prometheus::proto::MetricFamily;
+
+use crate::detection::PLATFORM_TENANT;
+
+/// What is shown of the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View<'t> {
+    Everything,
+    /// What has the label `tenant` with this value; for the platform also what is of no tenant.
+    Tenant(&'t str),
+}
+
+impl View<'_> {
+    /// Leaves what belongs to it; families of which nothing is left are left out.
+    pub fn of(self, mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+        let View::Tenant(wanted) = self else { return families };
+        for family in &mut families {
+            let mut metrics = family.take_metric();
+            metrics.retain(|metric| {
+                let tenant = metric.get_label().iter().find(|label| label.name() == "tenant");
+                tenant.map_or(PLATFORM_TENANT, |label| label.value()) == wanted
+            });
+            family.set_metric(metrics);
+        }
+        families.retain(|family| !family.get_metric().is_empty());
+        families
+    }
+}
