@@ -4,14 +4,12 @@ use std::{os::unix::net::UnixListener, process::Command};
 
 use end_to_end::{
     cgroups::ContainerGroup,
-    containerd::{Container, Containerd, Pod},
+    containerd::{Container, Containerd, IMAGE, Pod},
     daemon::{Daemon, Options},
     docker::Docker,
     kernel_tests_run,
 };
 use serde_json::Value;
-
-const IMAGE: &str = "docker.io/library/app:1";
 
 const RULES: &str = "
 - rule: Started
@@ -63,10 +61,7 @@ fn detections_go_on_while_a_runtime_is_gone_or_hangs() {
     let (old, new, hung_mark) = (mark("old"), mark("new"), mark("hung"));
     ticking(&server, "old", &old);
     server.crash();
-    let config = format!(
-        "rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n",
-        server.root().display()
-    );
+    let config = server.config();
     // Files say whose the container is, but no labels.
     let by_files = |daemon: &Daemon| {
         let found = seen(daemon, &old, |_| true);
@@ -122,10 +117,7 @@ fn containers_are_named_where_cgroup_v2_is_all_there_is() {
     }
     let server = Containerd::start_unified();
     server.import(IMAGE, &[]);
-    let config = format!(
-        "rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n",
-        server.root().display()
-    );
+    let config = server.config();
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
     // By hand: a kubelet's pods have a share of the CPU, whose controller is another hierarchy's on this machine.
     let mark = mark("unified");

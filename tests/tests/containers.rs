@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use end_to_end::{
-    containerd::{Container, Containerd, Pod},
+    containerd::{Container, Containerd, IMAGE, Pod},
     daemon::{Daemon, Options},
     kernel_tests_run, repository,
 };
 use serde_json::Value;
-
-const IMAGE: &str = "docker.io/library/app:1";
 
 /// One rule, whose output shows everything.
 const RULES: &str = "
@@ -25,10 +23,6 @@ const RULES: &str = "
     %k8s.pod.full_sandbox_id
   priority: NOTICE
 ";
-
-fn config(server: &Containerd) -> String {
-    format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n", server.root().display())
-}
 
 /// What a detection's output shows.
 fn fields(detection: &Value) -> BTreeMap<String, String> {
@@ -76,7 +70,7 @@ fn pods_are_named_from_their_first_program_on() {
         &Container { name: "main", image: IMAGE, command: &["/bin/sleep", "1000"], ..Container::default() },
     );
 
-    let daemon = Daemon::start(&Options { rules: RULES, config: &config(&server), ..Options::default() });
+    let daemon = Daemon::start(&Options { rules: RULES, config: &server.config(), ..Options::default() });
     cri.exec(&old_container, &["/bin/cat", "/etc/image"]);
     check(
         &started(&daemon, "/etc/image"),
@@ -212,7 +206,7 @@ fn no_container_of_two_hundred_is_unnamed() {
     const EACH: usize = 50;
     let server = Containerd::start();
     server.import(IMAGE, &[]);
-    let daemon = Daemon::start(&Options { rules: RULES, config: &config(&server), ..Options::default() });
+    let daemon = Daemon::start(&Options { rules: RULES, config: &server.config(), ..Options::default() });
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let server = &server;
@@ -264,7 +258,7 @@ fn our_rules_on_what_a_container_may_do_speak() {
     }
     let server = Containerd::start();
     server.import(IMAGE, &[]);
-    let config = format!("rule_matching: all\n{}", config(&server));
+    let config = format!("rule_matching: all\n{}", server.config());
     let daemon = Daemon::start(&Options { config: &config, ..Options::default() });
     let cri = server.cri();
     let socket = server.root().join("run/containerd/containerd.sock");
@@ -338,7 +332,7 @@ fn each_tenant_gets_its_own_and_a_reserved_node_is_watched() {
          priorities: [{{rule: Started, priority: error}}]\n    exceptions: [{{rule: Started, condition: proc.name = id}}]\n  \
          - name: bank\n    match: {{labels: [team=bank]}}\n    rules: [{{disable: {{rule: Started}}}}]\n    \
          rules_files: [{}]\n",
-        config(&server),
+        server.config(),
         own.display()
     );
     let rules = format!("{RULES}\n{}", dedicated_node());

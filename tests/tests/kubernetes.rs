@@ -2,14 +2,13 @@
 
 use end_to_end::{
     api_server::ApiServer,
-    containerd::{Container, Containerd, Pod},
+    containerd::{Container, Containerd, IMAGE, Pod},
     daemon::{Daemon, Options},
     http::Client,
     kernel_tests_run,
 };
 use serde_json::{Value, json};
 
-const IMAGE: &str = "docker.io/library/app:1";
 const RULES: &str = "
 - rule: Started
   desc: A program starts in a container.
@@ -62,11 +61,11 @@ fn a_pod_is_its_namespaces_and_its_nodes_tenant_and_names_its_deployment() {
     let pod = |name: &str, uid: &str, owners: Value| json!({"name": name, "namespace": "shop", "uid": uid, "ownerReferences": owners});
     api.put("/api/v1/pods", pod(POD.name, POD.uid, of("ReplicaSet", "web-5d", "rs")));
     let config = format!(
-        "node: n1\nrate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n{}\
+        "node: n1\n{}{}\
          tenants:\n  - name: blue\n    match: {{namespace_labels: [team=blue]}}\n  \
          - name: red\n    match: {{namespace_labels: [team=red], node_labels: [pool=gpu]}}\n  \
          - name: red-elsewhere\n    match: {{namespace_labels: [team=red]}}\n  - name: nowhere\n    match: {{node_labels: [pool=other]}}\n",
-        server.root().display(),
+        server.config(),
         api.config(folder.path()),
     );
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });

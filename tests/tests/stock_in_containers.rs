@@ -7,7 +7,7 @@ use std::{
 };
 
 use end_to_end::{
-    containerd::{Container, Containerd, Pod},
+    containerd::{Container, Containerd, IMAGE, Pod},
     daemon::{Daemon, Options},
     kernel_tests_run, repository,
 };
@@ -28,8 +28,6 @@ const ROWS: &[(&str, &str)] = &[
     ("$DIR/nc 127.0.0.1 PORT -e /bin/true", "Redirect STDOUT/STDIN to Network Connection in Container"),
 ];
 const TERMINAL: &str = "Terminal shell in container";
-const IMAGE: &str = "docker.io/library/app:1";
-
 #[test]
 fn stock_rules_about_containers_fire_in_one_and_not_on_the_host() {
     if !kernel_tests_run() {
@@ -42,10 +40,7 @@ fn stock_rules_about_containers_fire_in_one_and_not_on_the_host() {
         let path = repository().join(format!("../shared/falco/rules/{file}.yaml"));
         args.extend(["--rules".to_owned(), path.to_str().expect("text").to_owned()]);
     }
-    let config = format!(
-        "rule_matching: all\nrate_limit: {{rate: 0}}\ncontainer_engines: {{root: {}, wait: 5s}}\n",
-        server.root().display()
-    );
+    let config = format!("rule_matching: all\n{}", server.config());
     // The stock outputs leave it to a configuration to say where it was.
     let rules: BTreeSet<&str> = ROWS.iter().map(|(_, rule)| *rule).chain([TERMINAL]).collect();
     let where_it_was = "%container.id %container.name %container.image.repository %k8s.ns.name";

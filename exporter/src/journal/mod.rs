@@ -10,6 +10,7 @@
 //! by size and age, a tenant's flood costs that tenant its own oldest detections, and everything that a bound removes is
 //! counted. A file that is damaged is set aside, never deleted.
 
+mod check;
 mod news;
 mod reader;
 mod retention;

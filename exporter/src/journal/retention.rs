@@ -11,6 +11,9 @@ const CHUNK: i64 = 500;
 /// What a detection weighs that is a rather long one.
 const HEAVY: u64 = 2048;
 
+/// What each tenant uses. From an index alone: it is asked for before the daemon sees anything.
+pub(super) const USAGE: &str = "SELECT tenant, SUM(weight) FROM detections GROUP BY tenant";
+
 /// Removed detections and what they weighed, by tenant.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Removed {
@@ -50,8 +53,7 @@ pub(super) struct Usage {
 impl Usage {
     pub fn read(connection: &Connection) -> rusqlite::Result<Usage> {
         let mut usage = Usage::default();
-        let mut statement =
-            connection.prepare("SELECT tenant, SUM(weight) FROM detections GROUP BY tenant")?;
+        let mut statement = connection.prepare(USAGE)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let weight: i64 = row.get(1)?;

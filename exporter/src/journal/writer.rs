@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{JournalError, News, Settings, retention::Usage, schema};
+use super::{JournalError, News, Settings, check::Check, retention::Usage, schema};
 use crate::{detection::Detection, metrics::JournalCounters};
 
 /// What the tables need for a detection beside its line.
@@ -39,6 +39,7 @@ pub struct Journal {
 struct Open {
     connection: Connection,
     usage: Usage,
+    check: Check,
 }
 
 impl Journal {
@@ -64,6 +65,7 @@ impl Journal {
         if self.open.is_none() && self.tried.elapsed() >= RETRY {
             self.open();
         }
+        self.look();
         let count = batch.clone().count() as u64;
         let Some(open) = &mut self.open else {
             self.counters.failed("closed", count);
@@ -90,8 +92,17 @@ impl Journal {
         }
     }
 
+    /// Takes a file out of use that has turned out to be damaged.
+    fn look(&mut self) {
+        let damage = self.open.as_ref().and_then(|open| open.check.damage());
+        if let Some(what) = damage.map(str::to_owned) {
+            self.replace(&JournalError::Damaged { path: self.settings.path.clone(), what });
+        }
+    }
+
     /// Removes what is too old, once in a while.
     pub fn tidy(&mut self) {
+        self.look();
         if self.tidied.elapsed() < TIDY {
             return;
         }
@@ -102,7 +113,7 @@ impl Journal {
     }
 
     pub(super) fn expire(&mut self, before_ns: i64) {
-        let Some(Open { connection, usage }) = &mut self.open else { return };
+        let Some(Open { connection, usage, check: _ }) = &mut self.open else { return };
         let counters = &self.counters;
         let result = loop {
             let more = usage.expire(connection, before_ns, |tenant, bound, removed| {
@@ -121,7 +132,7 @@ impl Journal {
     }
 
     fn shrink(&mut self) {
-        let Some(Open { connection, usage }) = &mut self.open else { return };
+        let Some(Open { connection, usage, check: _ }) = &mut self.open else { return };
         let counters = &self.counters;
         let result = usage.shrink(connection, &self.settings, |tenant, bound, removed| {
             counters.removed(tenant, bound, removed.detections);
@@ -135,38 +146,51 @@ impl Journal {
 
     fn open(&mut self) {
         self.tried = Instant::now();
-        let lasts = &mut self.lasts;
-        let result = open(&self.settings.path, lasts);
-        let result = match result {
-            Err(error) if error.is_damage() => {
-                tracing::error!(%error, "the journal is damaged: it is set aside and a new one begun");
-                self.counters.set_aside();
-                set_aside(&self.settings.path).and_then(|()| open(&self.settings.path, lasts))
-            }
-            other => other,
-        };
-        match result {
-            Ok(open) => {
-                self.counters.up(true);
-                self.counters.size(open.usage.total());
-                self.open = Some(open);
-                self.lasts.iter().for_each(|(tenant, last)| self.news.tell(tenant, *last));
-            }
+        match open(&self.settings.path, &mut self.lasts) {
+            Ok(open) => self.use_it(open),
+            Err(error) if error.is_damage() => self.replace(&error),
             Err(error) => self.trouble(&error),
         }
     }
 
-    /// Says it once for each kind, and takes the file out of use if it is damaged.
+    fn use_it(&mut self, open: Open) {
+        self.counters.up(true);
+        self.counters.size(open.usage.total());
+        self.open = Some(open);
+        self.lasts.iter().for_each(|(tenant, last)| self.news.tell(tenant, *last));
+    }
+
+    /// Sets a damaged file aside and begins another.
+    fn replace(&mut self, damage: &JournalError) {
+        tracing::error!(error = %damage, "the journal is damaged: it is set aside and a new one begun");
+        self.open = None;
+        self.counters.up(false);
+        match set_aside(&self.settings.path).and_then(|()| open(&self.settings.path, &mut self.lasts)) {
+            Ok(open) => {
+                self.counters.set_aside();
+                self.use_it(open);
+            }
+            // Not by way of `trouble`, which would come back to here.
+            Err(error) => self.say(&error),
+        }
+    }
+
     fn trouble(&mut self, error: &JournalError) {
+        if error.is_damage() {
+            return self.replace(error);
+        }
+        self.say(error);
+        if self.open.is_none() {
+            self.counters.up(false);
+        }
+    }
+
+    /// Says it once for each kind.
+    fn say(&mut self, error: &JournalError) {
         let reason = error.reason();
         if self.said != Some(reason) {
             self.said = Some(reason);
             tracing::error!(%error, "detections are not journaled");
-        }
-        if self.open.is_none() || error.is_damage() {
-            self.counters.up(false);
-            // Opening finds the damage, and sets the file aside.
-            self.open = None;
         }
     }
 }
@@ -186,7 +210,7 @@ fn open(path: &Path, lasts: &mut HashMap<Arc<str>, i64>) -> Result<Open, Journal
         keep_lasts(&transaction, lasts)?;
         transaction.commit()?;
         let usage = Usage::read(&connection)?;
-        Ok(Open { connection, usage })
+        Ok(Open { connection, usage, check: Check::start(path) })
     };
     read().map_err(|source| JournalError::Database { path: path.to_owned(), source })
 }

@@ -19,6 +19,9 @@ pub(crate) use image::archive;
 
 use crate::DEADLINE;
 
+/// A name for the image that the tests' containers are made from.
+pub const IMAGE: &str = "docker.io/library/app:1";
+
 /// Runs until dropped.
 #[derive(Debug)]
 pub struct Containerd {
@@ -57,6 +60,12 @@ impl Containerd {
     /// The same, where the only cgroup hierarchy that it sees is the unified one.
     pub fn start_unified() -> Containerd {
         Containerd::launch(true)
+    }
+
+    /// Configuration of a daemon that knows this runtime alone, and holds back nothing.
+    pub fn config(&self) -> String {
+        let root = self.root().display();
+        format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {root}, wait: 5s}}\n")
     }
 
     fn launch(unified: bool) -> Containerd {
