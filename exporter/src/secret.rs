@@ -28,6 +28,17 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Where it comes from.
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Secret::Literal(_) => f.write_str("the configuration"),
+            Secret::File(path) => path.display().fmt(f),
+            Secret::Environment(name) => f.write_str(name),
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error("{}: {source}", path.display())]

@@ -137,7 +137,7 @@ fn webhook(config: &Config, server: Option<&str>) -> String {
     let certificate = config.web.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     text.push_str(if certificate {
         "\n      client-certificate: /etc/kubernetes/yagura/client.crt\n      client-key: /etc/kubernetes/yagura/client.key\n"
-    } else if !config.web.tokens.is_empty() {
+    } else if config.web.tokens.iter().any(|token| token.access.posts_audit().is_ok()) {
         "\n      tokenFile: /etc/kubernetes/yagura/token\n"
     } else {
         " {}\n"
@@ -310,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{TlsConfig, TokenSource, WebConfig},
+        config::{TlsConfig, TokenConfig, WebConfig},
         embedded,
         rules::{LoadOptions, SourceFile, load},
     };
@@ -384,7 +384,8 @@ mod tests {
         let tls = |client_ca: Option<&str>| {
             Some(TlsConfig { certificate: "c".into(), key: "k".into(), client_ca: client_ca.map(Into::into) })
         };
-        let tokens = vec![TokenSource::Environment("YAGURA_T".into())];
+        let secret = crate::secret::Secret::Environment("YAGURA_T".into());
+        let tokens = vec![TokenConfig { secret, access: crate::web::Access::Audit }];
         for (web, listen, server, contains, absent) in [
             (
                 WebConfig::default(),

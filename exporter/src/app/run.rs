@@ -59,7 +59,7 @@ pub enum RunError {
     #[error("the rules do not load")]
     Rules,
     #[error(transparent)]
-    Web(#[from] web::SecretError),
+    Web(#[from] web::ProtectionError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]

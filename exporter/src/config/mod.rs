@@ -25,7 +25,7 @@ pub use error::{ConfigError, ConfigErrors};
 use raw::{RawConfig, RawEngine};
 pub use sinks::{SinkConfig, SinkKind};
 use walk::{Errors, Spanned};
-pub use web::{AuditConfig, TlsConfig, TokenSource, WebConfig};
+pub use web::{AuditConfig, TlsConfig, TokenConfig, WebConfig};
 
 use crate::{
     containers,
@@ -251,7 +251,8 @@ impl Config {
         let default = Config::default();
         let text = |value: Option<Spanned<String>>| value.map(|v| v.value);
         let flag = |value: Option<Spanned<bool>>, default| value.map_or(default, |v| v.value);
-        let (web, audit, kubernetes) = (web.check(errors), audit.check(errors), kubernetes.check(errors));
+        let (web, audit, kubernetes) =
+            (web.check(&tenants, errors), audit.check(errors), kubernetes.check(errors));
         let journal = journal.check(journal_shares, errors);
         if let (Some(at), false) = (sinks_at, journal.enabled) {
             errors.at(at, "sinks are fed from the journal, which is not enabled".into());
@@ -260,7 +261,7 @@ impl Config {
         let listen = errors.parsed(listen, default.listen, |text| {
             text.parse().map_err(|_| format!("'{text}' is not an address like 127.0.0.1:9752"))
         });
-        web::check_exposure(listen, listen_at, &web, &audit, errors);
+        web::check_exposure(listen, listen_at, &web, errors);
         Config {
             rules_files: rules_files
                 .map(|files| files.into_iter().map(|f| PathBuf::from(f.value)).collect())

@@ -9,6 +9,7 @@ use crate::{
         http::{Authorization, Target},
         webhook::{self, Form},
     },
+    web::Access,
 };
 
 fn env(name: &str) -> Option<String> {
@@ -47,7 +48,7 @@ log_format: json
 listen: \"[::1]:1\"
 web:
   tls: {certificate: /c.pem, key: /k.pem, client_ca: /ca.pem}
-  tokens: [{file: /t}, {env: YAGURA_AUDIT_TOKEN}]
+  tokens: [{file: /t}, {env: YAGURA_AUDIT_TOKEN, scope: audit}, {file: /s, tenant: platform}]
 k8s_audit: {enabled: false, max_body_size: 1MiB, queue_events: 100, queue_size: 2MiB, remembered_events: 1000}
 kubernetes: {enabled: true, api_server: \"https://k:6443\", ca_file: /ca, token_file: /token, delete_delay: 2m}
 journal: {enabled: false, path: /j.db, max_size: 2MiB, max_age: 1h}
@@ -101,8 +102,12 @@ container_engines:
                 client_ca: Some("/ca.pem".into()),
             }),
             tokens: vec![
-                TokenSource::File("/t".into()),
-                TokenSource::Environment("YAGURA_AUDIT_TOKEN".into()),
+                TokenConfig { secret: Secret::File("/t".into()), access: Access::All },
+                TokenConfig {
+                    secret: Secret::Environment("YAGURA_AUDIT_TOKEN".into()),
+                    access: Access::Audit,
+                },
+                TokenConfig { secret: Secret::File("/s".into()), access: Access::Tenant("platform".into()) },
             ],
         },
         audit: AuditConfig {
@@ -222,14 +227,28 @@ fn errors_say_where_and_what() {
         ("json_output:", "1:12: json_output must be true or false, not nothing"),
         (
             "listen: 0.0.0.0:9752",
-            "1:9: anybody who reaches 0.0.0.0:9752 could post audit events: set web.tokens or web.tls.client_ca, or k8s_audit.enabled: false",
+            "1:9: anybody who reaches 0.0.0.0:9752 could read the metrics of every tenant and post audit events: set web.tokens or web.tls.client_ca",
         ),
         (
             "listen: '[::]:1'\nweb: {tls: {certificate: a, key: b}}",
-            "1:9: anybody who reaches [::]:1 could post audit events: set web.tokens or web.tls.client_ca, or k8s_audit.enabled: false",
+            "1:9: anybody who reaches [::]:1 could read the metrics of every tenant and post audit events: set web.tokens or web.tls.client_ca",
+        ),
+        (
+            "listen: 0.0.0.0:1\nk8s_audit: {enabled: false}",
+            "1:9: anybody who reaches 0.0.0.0:1 could read the metrics of every tenant and post audit events: set web.tokens or web.tls.client_ca",
         ),
         ("web: {tls: {key: k}}", "1:18: web.tls needs both certificate and key"),
         ("web: {tokens: [{}]}", "1:16: an entry of tokens must have either file or env"),
+        ("web: {tokens: [{file: f, scope: some}]}", "1:33: 'some' is not one of: all, read, audit"),
+        ("web: {tokens: [{file: f, tenant: shop}]}", "1:34: there is no tenant 'shop'"),
+        (
+            "tenants: [{name: shop, match: {nodes: [a]}}]\nweb: {tokens: [{file: f, tenant: shap}]}",
+            "2:34: there is no tenant 'shap', did you mean 'shop'?",
+        ),
+        (
+            "web: {tokens: [{file: f, tenant: platform, scope: read}]}",
+            "1:51: a tenant's token has no scope: it reads what is the tenant's",
+        ),
         ("web: {tokens: [{env: TOKEN}]}", "1:22: 'TOKEN' does not begin with YAGURA_"),
         ("k8s_audit: {max_body_size: 1}", "1:28: 1 is not between 64KiB and 256MiB"),
         ("k8s_audit: {queue_events: 1}", "1:27: 1 is not between 16 and 1000000"),
@@ -324,7 +343,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', basic_auth: {username: u}}]",
-            "1:66: basic_auth must have a username and a password",
+            "1:64: basic_auth must have a username and a password",
         ),
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', headers: [{name: X}]}]",
@@ -378,7 +397,6 @@ fn exposure_is_fine_where_it_is_guarded() {
         "listen: 127.0.0.1:1",
         "listen: '[::1]:1'",
         "listen: '[::ffff:127.0.0.1]:1'",
-        "listen: 0.0.0.0:1\nk8s_audit: {enabled: false}",
         "listen: 0.0.0.0:1\nweb: {tokens: [{env: YAGURA_T}]}",
         "listen: 0.0.0.0:1\nweb: {tls: {certificate: a, key: b, client_ca: c}}",
     ] {

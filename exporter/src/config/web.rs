@@ -5,14 +5,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use saphyr::Marker;
 
 use super::walk::{Errors, Map, Spanned};
+use crate::{detection::PLATFORM_TENANT, secret::Secret, tenants::Tenant, web::Access};
 
 /// How the HTTP server is protected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebConfig {
     /// `None`: plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// Where bearer tokens come from; the tokens themselves are in no configuration.
-    pub tokens: Vec<TokenSource>,
+    pub tokens: Vec<TokenConfig>,
 }
 
 /// PEM files.
@@ -25,11 +25,11 @@ pub struct TlsConfig {
     pub client_ca: Option<PathBuf>,
 }
 
+/// A bearer token. It is itself in no configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    File(PathBuf),
-    /// The name of an environment variable.
-    Environment(String),
+pub struct TokenConfig {
+    pub secret: Secret,
+    pub access: Access,
 }
 
 impl WebConfig {
@@ -76,6 +76,8 @@ struct RawToken {
     at: Marker,
     file: Option<Spanned<String>>,
     env: Option<Spanned<String>>,
+    scope: Option<Spanned<String>>,
+    tenant: Option<Spanned<String>>,
 }
 
 #[derive(Debug)]
@@ -110,8 +112,13 @@ impl RawWeb {
         let tokens = tokens
             .into_iter()
             .map(|(at, mut token)| {
-                let raw =
-                    RawToken { at, file: token.string("file", errors), env: token.string("env", errors) };
+                let raw = RawToken {
+                    at,
+                    file: token.string("file", errors),
+                    env: token.string("env", errors),
+                    scope: token.string("scope", errors),
+                    tenant: token.string("tenant", errors),
+                };
                 token.finish(errors);
                 raw
             })
@@ -120,7 +127,7 @@ impl RawWeb {
         RawWeb { tls, tokens }
     }
 
-    pub fn check(self, errors: &mut Errors) -> WebConfig {
+    pub fn check(self, tenants: &[Tenant], errors: &mut Errors) -> WebConfig {
         let tls = self.tls.and_then(|RawTls { certificate, key, client_ca }| {
             let path = |text: Spanned<String>| PathBuf::from(text.value);
             match (certificate, key) {
@@ -137,17 +144,36 @@ impl RawWeb {
             }
         });
         let mut tokens = Vec::new();
-        for RawToken { at, file, env } in self.tokens {
-            match (file, env) {
-                (Some(file), None) => tokens.push(TokenSource::File(file.value.into())),
-                (None, Some(env)) if env.value.starts_with("YAGURA_") => {
-                    tokens.push(TokenSource::Environment(env.value));
-                }
+        for RawToken { at, file, env, scope, tenant } in self.tokens {
+            let secret = match (file, env) {
+                (Some(file), None) => Some(Secret::File(file.value.into())),
+                (None, Some(env)) if env.value.starts_with("YAGURA_") => Some(Secret::Environment(env.value)),
                 (None, Some(env)) => {
                     errors.at(env.at, format!("'{}' does not begin with YAGURA_", env.value));
+                    None
                 }
-                _ => errors.at(at, "an entry of tokens must have either file or env".into()),
-            }
+                _ => {
+                    errors.at(at, "an entry of tokens must have either file or env".into());
+                    None
+                }
+            };
+            let access = match (scope, tenant) {
+                (Some(Spanned { at, .. }), Some(_)) => {
+                    errors.at(at, "a tenant's token has no scope: it reads what is the tenant's".into());
+                    continue;
+                }
+                (None, Some(tenant)) => {
+                    check_tenant(&tenant, tenants, errors);
+                    Access::Tenant(tenant.value.into())
+                }
+                (scope, None) => {
+                    // Not a wider one for a word that is not known: the error stops the start.
+                    let scopes = [Access::All, Access::Read, Access::Audit];
+                    let words = [("all", 0), ("read", 1), ("audit", 2)];
+                    scopes.into_iter().nth(errors.choice(scope, &words, 0)).unwrap_or_default()
+                }
+            };
+            tokens.extend(secret.map(|secret| TokenConfig { secret, access }));
         }
         WebConfig { tls, tokens }
     }
@@ -186,21 +212,22 @@ impl RawAudit {
     }
 }
 
-/// What must not be: anybody who reaches the machine could make detections, or hide them in a flood of others.
-pub(super) fn check_exposure(
-    listen: SocketAddr,
-    at: Marker,
-    web: &WebConfig,
-    audit: &AuditConfig,
-    errors: &mut Errors,
-) {
-    if audit.enabled && !listen.ip().to_canonical().is_loopback() && !web.authenticates() {
-        errors.at(
-            at,
-            format!(
-                "anybody who reaches {listen} could post audit events: set web.tokens or web.tls.client_ca, or \
-                 k8s_audit.enabled: false"
-            ),
-        );
+/// A token for nobody would be found out too late.
+fn check_tenant(tenant: &Spanned<String>, tenants: &[Tenant], errors: &mut Errors) {
+    let names = || tenants.iter().map(|tenant| &*tenant.name).chain([PLATFORM_TENANT]);
+    if !names().any(|name| name == tenant.value) {
+        let suggestion = crate::suggest::nearest(&tenant.value, names());
+        let suggestion = suggestion.map(|name| format!(", did you mean '{name}'?")).unwrap_or_default();
+        errors.at(tenant.at, format!("there is no tenant '{}'{suggestion}", tenant.value));
+    }
+}
+
+/// What must not be: anybody who reaches the machine could read what every tenant does, make detections, or hide them
+/// in a flood of others.
+pub(super) fn check_exposure(listen: SocketAddr, at: Marker, web: &WebConfig, errors: &mut Errors) {
+    if !listen.ip().to_canonical().is_loopback() && !web.authenticates() {
+        let what = "could read the metrics of every tenant and post audit events";
+        let remedy = "set web.tokens or web.tls.client_ca";
+        errors.at(at, format!("anybody who reaches {listen} {what}: {remedy}"));
     }
 }

@@ -137,6 +137,8 @@ pub struct Metrics {
     pub latency: Histogram,
     /// Connections closed at once because too many were open.
     pub http_refused: IntCounter,
+    /// Requests for metrics without the right proof.
+    pub http_denied: IntCounter,
     /// TLS handshakes that failed or took too long.
     pub tls_failed: IntCounter,
     audit_requests: IntCounterVec,
@@ -176,6 +178,10 @@ impl Metrics {
             "yagura_http_connections_refused_total",
             "HTTP connections closed at once because too many were open.",
         )?;
+        let http_denied = IntCounter::new(
+            "yagura_http_requests_denied_total",
+            "Requests for metrics without a token or certificate that is good for them.",
+        )?;
         let tls_failed =
             IntCounter::new("yagura_http_tls_failed_total", "TLS handshakes that failed or took too long.")?;
         let audit_requests = IntCounterVec::new(
@@ -209,6 +215,7 @@ impl Metrics {
         registry.register(Box::new(reloads.clone()))?;
         registry.register(Box::new(latency.clone()))?;
         registry.register(Box::new(http_refused.clone()))?;
+        registry.register(Box::new(http_denied.clone()))?;
         registry.register(Box::new(tls_failed.clone()))?;
         registry.register(Box::new(audit_requests.clone()))?;
         registry.register(Box::new(build))?;
@@ -227,6 +234,7 @@ impl Metrics {
             reloads,
             latency,
             http_refused,
+            http_denied,
             tls_failed,
             audit_requests,
         })

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Peer, State, text};
+use super::{Forbidden, Peer, State, text};
 use crate::{
     audit::{Accepted, Intake, ParseError, Refused, parse},
     metrics::AuditRequest,
@@ -51,6 +51,8 @@ enum Rejection {
     Method,
     #[error("a client certificate or a bearer token is required")]
     Unauthorized,
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     #[error("the body must be application/json, as it is or gzip")]
     Unsupported,
     #[error("the body has more than {0} bytes")]
@@ -76,6 +78,7 @@ impl Rejection {
         match self {
             Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::Unauthorized => StatusCode::UNAUTHORIZED,
+            Rejection::Forbidden(_) => StatusCode::FORBIDDEN,
             Rejection::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Rejection::TooLarge(_) | Rejection::Parse(ParseError::TooMany { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
@@ -90,7 +93,7 @@ impl Rejection {
 
     fn counted(&self) -> AuditRequest {
         match self.status() {
-            StatusCode::UNAUTHORIZED => AuditRequest::Unauthorized,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => AuditRequest::Unauthorized,
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => AuditRequest::Unsupported,
             StatusCode::PAYLOAD_TOO_LARGE => AuditRequest::TooLarge,
             StatusCode::REQUEST_TIMEOUT => AuditRequest::TimedOut,
@@ -144,9 +147,8 @@ async fn take(
     if request.method() != Method::POST {
         return Err(Rejection::Method);
     }
-    if !state.protection.guard().allows(peer, request.headers()) {
-        return Err(Rejection::Unauthorized);
-    }
+    let guard = state.protection.guard();
+    guard.access(peer, request.headers()).ok_or(Rejection::Unauthorized)?.posts_audit()?;
     let gzip = is_gzip(request.headers()).ok_or(Rejection::Unsupported)?;
     let max = endpoint.max_body;
     if request.body().size_hint().lower() > max as u64 {

@@ -1,25 +1,30 @@
 //! Who may do what needs a proof: a client with a certificate of the configured authority, or with a token.
 
-use std::{fmt, fs, io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use hyper::{HeaderMap, header::AUTHORIZATION};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use super::Peer;
-use crate::config::{TokenSource, WebConfig};
+use super::{Access, Peer};
+use crate::{
+    config::{TokenConfig, WebConfig},
+    secret::SecretError,
+};
 
 /// Shorter tokens can be guessed.
 const MIN_TOKEN: usize = 16;
 
-/// Why a secret or certificate cannot be used.
+/// Why a token or certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretError {
+pub enum ProtectionError {
+    #[error(transparent)]
+    Token(#[from] SecretError),
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{place}: a token has at least {MIN_TOKEN} characters, without blanks")]
     Weak { place: String },
-    #[error("the environment variable {name} is not set")]
-    Unset { name: String },
+    #[error("{place}: the same token as another's")]
+    Shared { place: String },
     #[error("{}: not PEM of {what}", path.display())]
     Pem { path: PathBuf, what: &'static str, source: rustls::pki_types::pem::Error },
     #[error("{}: no certificate in it", path.display())]
@@ -35,7 +40,7 @@ pub enum SecretError {
 /// The proofs that are taken.
 #[derive(Clone, Default)]
 pub struct Guard {
-    tokens: Vec<Box<[u8]>>,
+    tokens: Vec<(Box<[u8]>, Access)>,
     /// Whether a proof is asked for at all.
     required: bool,
 }
@@ -48,51 +53,45 @@ impl fmt::Debug for Guard {
 
 impl Guard {
     /// Reads the tokens.
-    pub fn new(config: &WebConfig) -> Result<Guard, SecretError> {
-        let tokens = config.tokens.iter().map(token).collect::<Result<_, _>>()?;
+    pub fn new(config: &WebConfig) -> Result<Guard, ProtectionError> {
+        let mut tokens: Vec<(Box<[u8]>, Access)> = Vec::with_capacity(config.tokens.len());
+        for TokenConfig { secret, access } in &config.tokens {
+            let (token, place) = (secret.read()?.into_bytes().into_boxed_slice(), secret.to_string());
+            if token.len() < MIN_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
+                return Err(ProtectionError::Weak { place });
+            }
+            // Whose would it be?
+            if tokens.iter().any(|(other, whose)| *other == token && whose != access) {
+                return Err(ProtectionError::Shared { place });
+            }
+            tokens.push((token, access.clone()));
+        }
         Ok(Guard { tokens, required: config.authenticates() })
     }
 
-    /// Whether a request may do what needs a proof.
-    pub fn allows(&self, peer: Peer, headers: &HeaderMap) -> bool {
+    /// What a request's proof gives; `None`: it has none that is good.
+    pub fn access(&self, peer: Peer, headers: &HeaderMap) -> Option<&Access> {
         if !self.required || peer.certified {
-            return true;
+            return Some(&Access::All);
         }
-        let given = headers.get(AUTHORIZATION).and_then(|value| {
-            let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-            scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token.trim_ascii())
-        });
-        let Some(given) = given else { return false };
+        let (scheme, given) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+        let given = scheme.eq_ignore_ascii_case(b"Bearer ").then_some(given.trim_ascii())?;
         // All are compared, in a time that tells nothing but lengths.
-        let found = self.tokens.iter().fold(Choice::from(0), |found, token| found | token.ct_eq(given));
-        found.into()
+        let found = (1u32..).zip(&self.tokens).fold(0u32, |mut found, (number, (token, _))| {
+            found.conditional_assign(&number, token.ct_eq(given));
+            found
+        });
+        let index = usize::try_from(found.checked_sub(1)?).ok()?;
+        self.tokens.get(index).map(|(_, access)| access)
     }
-}
-
-fn token(source: &TokenSource) -> Result<Box<[u8]>, SecretError> {
-    let (text, place) = match source {
-        TokenSource::File(path) => {
-            let read = |source| SecretError::Read { path: path.clone(), source };
-            (fs::read(path).map_err(read)?, path.display().to_string())
-        }
-        TokenSource::Environment(name) => {
-            let value = std::env::var_os(name).ok_or_else(|| SecretError::Unset { name: name.clone() })?;
-            (value.into_encoded_bytes(), name.clone())
-        }
-    };
-    let token = text.trim_ascii();
-    if token.len() < MIN_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
-        return Err(SecretError::Weak { place });
-    }
-    Ok(token.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, path::Path};
 
     use super::*;
-    use crate::config::TlsConfig;
+    use crate::{config::TlsConfig, secret::Secret};
 
     const TOKEN: &str = "0123456789abcdef";
 
@@ -102,9 +101,13 @@ mod tests {
         file
     }
 
+    fn token(path: &Path, access: Access) -> TokenConfig {
+        TokenConfig { secret: Secret::File(path.to_owned()), access }
+    }
+
     fn guard(tokens: &[&str]) -> Guard {
         let files: Vec<_> = tokens.iter().map(|token| file(token)).collect();
-        let tokens = files.iter().map(|file| TokenSource::File(file.path().to_owned())).collect();
+        let tokens = files.iter().map(|file| token(file.path(), Access::All)).collect();
         Guard::new(&WebConfig { tls: None, tokens }).unwrap()
     }
 
@@ -124,10 +127,10 @@ mod tests {
             (TOKEN.into(), false),
         ] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
-            assert_eq!(guard.allows(Peer::default(), &headers), expected, "{header}");
+            assert_eq!(guard.access(Peer::default(), &headers).is_some(), expected, "{header}");
         }
-        assert!(!guard.allows(Peer::default(), &HeaderMap::new()));
-        assert!(guard.allows(Peer { certified: true }, &HeaderMap::new()));
+        assert_eq!(guard.access(Peer::default(), &HeaderMap::new()), None);
+        assert_eq!(guard.access(Peer { certified: true }, &HeaderMap::new()), Some(&Access::All));
         assert!(!format!("{guard:?}").contains(TOKEN));
     }
 
@@ -135,28 +138,47 @@ mod tests {
     fn without_either_nothing_is_asked_for() {
         let tls = TlsConfig { certificate: "c".into(), key: "k".into(), client_ca: None };
         let guard = Guard::new(&WebConfig { tls: Some(tls.clone()), tokens: Vec::new() }).unwrap();
-        assert!(guard.allows(Peer::default(), &HeaderMap::new()));
+        assert_eq!(guard.access(Peer::default(), &HeaderMap::new()), Some(&Access::All));
         let tls = TlsConfig { client_ca: Some("ca".into()), ..tls };
         let guard = Guard::new(&WebConfig { tls: Some(tls), tokens: Vec::new() }).unwrap();
-        assert!(!guard.allows(Peer::default(), &HeaderMap::new()));
-        assert!(guard.allows(Peer { certified: true }, &HeaderMap::new()));
+        assert_eq!(guard.access(Peer::default(), &HeaderMap::new()), None);
+        assert_eq!(guard.access(Peer { certified: true }, &HeaderMap::new()), Some(&Access::All));
     }
 
     #[test]
     fn bad_tokens_are_refused_at_the_start() {
-        for text in ["", "short\n", "with blanks in it, many", "0123456789abcde\u{e9}"] {
+        for text in ["", "short\n", "with blanks in it, many", "0123456789abcdef\u{e9}"] {
             let file = file(text);
-            let tokens = vec![TokenSource::File(file.path().to_owned())];
+            let tokens = vec![token(file.path(), Access::All)];
             let error = Guard::new(&WebConfig { tls: None, tokens }).unwrap_err().to_string();
             assert!(error.contains("at least 16 characters"), "{text}: {error}");
             assert!(text.is_empty() || !error.contains(text.trim()), "{error}");
         }
-        for (source, expected) in [
-            (TokenSource::File("/nonexistent/token".into()), "cannot read /nonexistent/token"),
-            (TokenSource::Environment("YAGURA_NOT_SET".into()), "variable YAGURA_NOT_SET is not set"),
+        for (secret, expected) in [
+            (Secret::File("/nonexistent/token".into()), "/nonexistent/token: No such file"),
+            (Secret::Environment("YAGURA_NOT_SET".into()), "variable YAGURA_NOT_SET is not set"),
         ] {
-            let error = Guard::new(&WebConfig { tls: None, tokens: vec![source] }).unwrap_err();
+            let tokens = vec![TokenConfig { secret, access: Access::All }];
+            let error = Guard::new(&WebConfig { tls: None, tokens }).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn each_token_is_for_something() {
+        let texts = ["platform-token-16", "readers-token-016", "audits-token-0016", "shops-token-00016"];
+        let files = texts.map(file);
+        let access = [Access::All, Access::Read, Access::Audit, Access::Tenant("shop".into())];
+        let tokens: Vec<_> =
+            files.iter().zip(&access).map(|(file, access)| token(file.path(), access.clone())).collect();
+        let guard = Guard::new(&WebConfig { tls: None, tokens: tokens.clone() }).unwrap();
+        for (text, expected) in texts.iter().zip(&access) {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {text}").parse().unwrap())]);
+            assert_eq!(guard.access(Peer::default(), &headers), Some(expected));
+        }
+        // Two who have the same cannot be told apart.
+        let twice = [tokens, vec![token(files[3].path(), Access::Tenant("ml".into()))]].concat();
+        let error = Guard::new(&WebConfig { tls: None, tokens: twice }).unwrap_err().to_string();
+        assert!(error.contains("the same token as another's") && !error.contains(texts[3]), "{error}");
     }
 }

@@ -1,11 +1,13 @@
 //! The HTTP server: `/metrics`, `/livez`, `/readyz`, and `POST /k8s-audit`.
 //!
 //! Whoever can connect is not trusted: connections, their number, their headers, their bodies and their time are
-//! bounded. A body is read of `/k8s-audit` only, and only of a client that has proved who it is, where the
-//! configuration asks for that.
+//! bounded. Where the configuration asks for a proof of who one is, nothing but the probes answers without, a tenant
+//! sees what is its own, and a body is read of `/k8s-audit` only.
 
+mod access;
 mod audit;
 mod guard;
+mod metrics;
 mod protection;
 mod tls;
 
@@ -27,14 +29,12 @@ use tokio::{
     time::timeout,
 };
 
+pub use access::{Access, Forbidden};
 pub use audit::AuditEndpoint;
-pub use guard::{Guard, SecretError};
+pub use guard::{Guard, ProtectionError};
 pub use protection::Protection;
 
-use crate::{
-    app::Health,
-    metrics::{Metrics, View},
-};
+use crate::{app::Health, metrics::Metrics};
 
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -139,10 +139,11 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, sta
 }
 
 async fn respond(request: Request<Incoming>, peer: Peer, state: &State) -> Response<Full<Bytes>> {
-    let page: fn(&State) -> Response<Full<Bytes>> = match request.uri().path() {
-        "/metrics" => metrics,
-        "/livez" => |state| checks(&state.health.live()),
-        "/readyz" => |state| checks(&state.health.ready()),
+    let page: fn(&Request<Incoming>, Peer, &State) -> Response<Full<Bytes>> = match request.uri().path() {
+        "/metrics" => metrics::respond,
+        // Probes have no proof of who they are, and learn nothing of anybody.
+        "/livez" => |_, _, state| checks(&state.health.live()),
+        "/readyz" => |_, _, state| checks(&state.health.ready()),
         "/k8s-audit" => {
             return match &state.audit {
                 Some(endpoint) => audit::respond(request, peer, state, endpoint).await,
@@ -156,19 +157,7 @@ async fn respond(request: Request<Incoming>, peer: Peer, state: &State) -> Respo
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    page(state)
-}
-
-fn metrics(state: &State) -> Response<Full<Bytes>> {
-    match state.metrics.text(View::Everything) {
-        Ok(body) => {
-            let mut response = text(StatusCode::OK, body);
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            response.headers_mut().insert(CONTENT_TYPE, kind);
-            response
-        }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
+    page(&request, peer, state)
 }
 
 /// As Kubernetes' own servers print them: one line a check, then the sum.

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Guard, SecretError, tls};
+use super::{Guard, ProtectionError, tls};
 use crate::config::WebConfig;
 
 /// How often the files are read again.
@@ -25,7 +25,7 @@ pub struct Protection {
 }
 
 impl Protection {
-    pub fn new(config: &WebConfig) -> Result<Protection, SecretError> {
+    pub fn new(config: &WebConfig) -> Result<Protection, ProtectionError> {
         Ok(Protection {
             guard: ArcSwap::from_pointee(Guard::new(config)?),
             tls: config.tls.as_ref().map(tls::server).transpose()?.map(ArcSwap::new),
@@ -44,7 +44,7 @@ impl Protection {
     }
 
     /// Reads all files again. After an error what was in use stays in use.
-    pub fn renew(&self) -> Result<(), SecretError> {
+    pub fn renew(&self) -> Result<(), ProtectionError> {
         let guard = Guard::new(&self.config)?;
         if let (Some(config), Some(used)) = (&self.config.tls, &self.tls) {
             used.store(tls::server(config)?);
@@ -81,19 +81,26 @@ mod tests {
     use hyper::{HeaderMap, header::AUTHORIZATION};
 
     use super::*;
-    use crate::{config::TokenSource, web::Peer};
+    use crate::{
+        config::TokenConfig,
+        secret::Secret,
+        web::{Access, Peer},
+    };
 
     #[test]
     fn a_replaced_token_comes_into_use_and_a_bad_one_does_not() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let tokens = ["the-first-token-of-all", "the-second-token-of-all"];
         fs::write(file.path(), tokens[0]).unwrap();
-        let config = WebConfig { tls: None, tokens: vec![TokenSource::File(file.path().to_owned())] };
+        let secret = Secret::File(file.path().to_owned());
+        let tokens_of = vec![TokenConfig { secret, access: Access::All }];
+        let config = WebConfig { tls: None, tokens: tokens_of };
         let protection = Protection::new(&config).unwrap();
         let taken = || {
             tokens.map(|token| {
                 let value = format!("Bearer {token}").parse().unwrap();
-                protection.guard().allows(Peer::default(), &HeaderMap::from_iter([(AUTHORIZATION, value)]))
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+                protection.guard().access(Peer::default(), &headers).is_some()
             })
         };
         for (text, renewed, expected) in [

@@ -6,11 +6,20 @@ use std::{
 use super::*;
 use crate::{
     audit::{Intake, Taken},
-    config::{AuditConfig, TokenSource, WebConfig},
-    metrics::{JournalCounters, Ledger},
+    config::{AuditConfig, TokenConfig, WebConfig},
+    metrics::{JournalCounters, Ledger, Series, SinkMetrics, View},
+    secret::Secret,
 };
 
 const TOKEN: &str = "correct-horse-battery-staple";
+/// Tokens by what they are for.
+const TOKENS: [(&str, &str); 5] = [
+    ("all", TOKEN),
+    ("read", "a-token-that-only-reads"),
+    ("audit", "a-token-of-an-api-server"),
+    ("shop", "a-token-of-the-tenant-shop"),
+    ("ml", "a-token-of-the-tenant-ml"),
+];
 
 struct Running {
     address: SocketAddr,
@@ -21,6 +30,22 @@ struct Running {
 }
 
 fn start() -> Running {
+    let files = tempfile::tempdir().unwrap();
+    let tokens = TOKENS.map(|(name, token)| {
+        let path = files.path().join(name);
+        std::fs::write(&path, token).unwrap();
+        let access = match name {
+            "all" => Access::All,
+            "read" => Access::Read,
+            "audit" => Access::Audit,
+            tenant => Access::Tenant(tenant.into()),
+        };
+        TokenConfig { secret: Secret::File(path), access }
+    });
+    serve(&WebConfig { tls: None, tokens: tokens.into() })
+}
+
+fn serve(web: &WebConfig) -> Running {
     let ledger = Ledger {
         kernel: Arc::new(|| None),
         engine: Arc::default(),
@@ -30,7 +55,7 @@ fn start() -> Running {
         containers: Arc::default(),
         kubernetes: Arc::default(),
         journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: crate::metrics::SinkMetrics::default(),
+        sinks: SinkMetrics::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());
@@ -39,13 +64,10 @@ fn start() -> Running {
     let address = server.address().unwrap();
     let config = AuditConfig { max_body: 4096, queue_events: 3, ..AuditConfig::default() };
     let intake = Arc::new(Intake::new(&config, Arc::default()));
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), TOKEN).unwrap();
-    let tokens = vec![TokenSource::File(file.path().to_owned())];
     let state = Arc::new(State {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
-        protection: Arc::new(Protection::new(&WebConfig { tls: None, tokens }).unwrap()),
+        protection: Arc::new(Protection::new(web).unwrap()),
         audit: Some(AuditEndpoint::new(Arc::clone(&intake), config.max_body)),
     });
     runtime.spawn(server.serve(state));
@@ -67,7 +89,7 @@ fn get(running: &Running, line: &str) -> String {
 
 #[test]
 fn pages_and_errors() {
-    let running = start();
+    let running = serve(&WebConfig::default());
     for (line, status, contains) in [
         ("GET /metrics", "200 OK", "yagura_rules_loaded 0\n"),
         ("GET /metrics?x=1", "200 OK", "version=0.0.4"),
@@ -85,6 +107,79 @@ fn pages_and_errors() {
         assert!(answer.contains(contains), "{line}: {answer}");
     }
     assert!(get(&running, "HEAD /livez").ends_with("\r\n\r\n"), "HEAD has no body");
+}
+
+/// The pages that there are, and what a request of each is answered with, by the token that it has.
+#[test]
+fn every_page_shows_whoever_asks_their_own_and_no_more() {
+    let running = start();
+    for tenant in ["shop", "ml"] {
+        let (rule, priority, source) = ("r", "Notice", "syscall");
+        running.metrics.detections_of(Series { tenant, namespace: "", rule, priority, source }).inc();
+    }
+    let wrong = "a-token-that-nobody-has";
+    let by_name =
+        |name: &str| TOKENS.iter().find(|(known, _)| *known == name).map_or(wrong, |(_, token)| token);
+    for (line, answers) in [
+        ("GET /livez", [200; 7]),
+        ("GET /readyz", [503; 7]),
+        //                             none wrong all  read audit shop ml
+        ("GET /metrics", [401, 401, 200, 200, 403, 200, 200]),
+        ("HEAD /metrics", [401, 401, 200, 200, 403, 200, 200]),
+        ("GET /metrics?tenant=shop", [401, 401, 200, 200, 403, 200, 403]),
+        ("GET /metrics?x=1&tenant=sho%70", [401, 401, 200, 200, 403, 200, 403]),
+        // The first counts, whatever comes after.
+        ("GET /metrics?tenant=ml&tenant=shop", [401, 401, 200, 200, 403, 403, 200]),
+        ("GET /metrics?tenant=platform", [401, 401, 200, 200, 403, 403, 403]),
+        ("GET /metrics?tenant=", [401, 401, 200, 200, 403, 403, 403]),
+        ("GET /k8s-audit", [405; 7]),
+        // What has no body is no audit event; whoever may post is told so.
+        ("POST /k8s-audit", [401, 401, 415, 403, 415, 403, 403]),
+        ("GET /", [404; 7]),
+        ("GET /api/v1/detections", [404; 7]),
+    ] {
+        for (name, expected) in ["none", "wrong", "all", "read", "audit", "shop", "ml"].iter().zip(answers) {
+            let token = match *name {
+                "none" => String::new(),
+                name => format!("Authorization: Bearer {}\r\n", by_name(name)),
+            };
+            let answer = ask(
+                running.address,
+                &format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}\r\n"),
+            );
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{line} {name}: {answer}");
+            for (own, other) in [("shop", "ml"), ("ml", "shop")] {
+                assert!(*name != own || !answer.contains(&format!("tenant=\"{other}\"")), "{line}: {answer}");
+                assert!(*name != own || !answer.contains("yagura_build_info"), "{line}: {answer}");
+            }
+            if line.starts_with("GET /metrics") && expected == 200 {
+                let is_one = line.contains("tenant=");
+                assert_eq!(
+                    answer.contains("yagura_build_info"),
+                    !is_one && matches!(*name, "all" | "read") || line.ends_with("platform"),
+                    "{line} {name}"
+                );
+            }
+        }
+    }
+    assert!(running.metrics.http_denied.get() > 20);
+}
+
+#[test]
+fn metrics_are_packed_for_who_takes_it() {
+    let running = serve(&WebConfig::default());
+    let mut stream = StdStream::connect(running.address).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    assert!(head.contains("content-encoding: gzip\r\n") && head.contains("vary: accept-encoding"), "{head}");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&answer[end..]).read_to_string(&mut text).unwrap();
+    assert!(text.contains("yagura_rules_loaded 0\n"), "{text}");
 }
 
 #[test]
@@ -169,6 +264,12 @@ fn audit_events_are_taken_whole_or_refused_with_the_reason() {
             "401",
             "certificate or a bearer token",
         ),
+        (
+            format!("Authorization: Bearer {}\r\n", TOKENS[3].1),
+            events(&["a"]),
+            "403",
+            "this token is for reading",
+        ),
         (token.clone(), events(&["a"]), "415", "application/json"),
         (format!("{token}Content-Type: text/plain\r\n"), events(&["a"]), "415", "application/json"),
         (format!("{json}Content-Encoding: br\r\n"), events(&["a"]), "415", "gzip"),
@@ -199,7 +300,7 @@ fn audit_events_are_taken_whole_or_refused_with_the_reason() {
     let metrics = running.metrics.text(View::Everything).unwrap();
     for (result, count) in [
         ("accepted", 4),
-        ("unauthorized", 2),
+        ("unauthorized", 3),
         ("unsupported", 4),
         ("too_large", 3),
         ("invalid", 3),

@@ -12,16 +12,16 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use super::SecretError;
+use super::ProtectionError;
 use crate::config::TlsConfig;
 
 /// Reads the files.
-pub(super) fn server(config: &TlsConfig) -> Result<Arc<ServerConfig>, SecretError> {
+pub(super) fn server(config: &TlsConfig) -> Result<Arc<ServerConfig>, ProtectionError> {
     let TlsConfig { certificate, key, client_ca } = config;
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(certificate)?;
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(pem(key, "a private key"))?;
-    let identity = |source| SecretError::Identity { path: key.clone(), source };
+    let identity = |source| ProtectionError::Identity { path: key.clone(), source };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(identity)?;
@@ -32,12 +32,12 @@ pub(super) fn server(config: &TlsConfig) -> Result<Arc<ServerConfig>, SecretErro
             for certificate in certificates(path)? {
                 roots
                     .add(certificate)
-                    .map_err(|source| SecretError::Authority { path: path.clone(), source })?;
+                    .map_err(|source| ProtectionError::Authority { path: path.clone(), source })?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
                 .build()
-                .map_err(|source| SecretError::Verifier { path: path.clone(), source })?;
+                .map_err(|source| ProtectionError::Verifier { path: path.clone(), source })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -46,19 +46,19 @@ pub(super) fn server(config: &TlsConfig) -> Result<Arc<ServerConfig>, SecretErro
     Ok(Arc::new(server))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SecretError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ProtectionError> {
     let all = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(pem(path, "certificates"))?;
     if all.is_empty() {
-        return Err(SecretError::NoCertificate { path: path.to_owned() });
+        return Err(ProtectionError::NoCertificate { path: path.to_owned() });
     }
     Ok(all)
 }
 
-fn pem(path: &Path, what: &'static str) -> impl FnOnce(rustls::pki_types::pem::Error) -> SecretError {
+fn pem(path: &Path, what: &'static str) -> impl FnOnce(rustls::pki_types::pem::Error) -> ProtectionError {
     move |error| match error {
-        rustls::pki_types::pem::Error::Io(source) => SecretError::Read { path: path.to_owned(), source },
-        source => SecretError::Pem { path: path.to_owned(), what, source },
+        rustls::pki_types::pem::Error::Io(source) => ProtectionError::Read { path: path.to_owned(), source },
+        source => ProtectionError::Pem { path: path.to_owned(), what, source },
     }
 }
