@@ -289,8 +289,10 @@ fn a_clients_certificate_is_asked_for() {
     assert_eq!(post(&client(None), "nobody").expect("an answer").status, 401);
     assert!(post(&client(Some(&foreign)), "foreign").is_err(), "the handshake fails");
     assert!(post(&Client::plain(daemon.address()), "plain").is_err(), "it speaks TLS only");
-    let metrics = client(None).get("/metrics").expect("an answer");
-    assert_eq!(metrics.status, 200, "scrapers have no certificate");
+    assert_eq!(client(None).get("/metrics").expect("an answer").status, 401);
+    assert_eq!(client(None).get("/readyz").expect("an answer").status, 200, "probes have no certificate");
+    let metrics = client(Some(&ours)).get("/metrics").expect("an answer");
+    assert_eq!(metrics.status, 200);
     assert!(metrics.text.contains("yagura_http_tls_failed_total 2\n"), "{}", metrics.text);
     assert!(metrics.text.contains("yagura_k8s_audit_requests_total{result=\"unauthorized\"} 1\n"));
     let ended = daemon.stop();
@@ -302,7 +304,7 @@ fn it_does_not_start_where_anybody_could_post() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("yagura.yaml");
     for (config, expected) in [
-        ("listen: 0.0.0.0:0\n", "1:9: anybody who reaches 0.0.0.0:0 could post audit events"),
+        ("listen: 0.0.0.0:0\n", "1:9: anybody who reaches 0.0.0.0:0 could read the metrics of every tenant"),
         ("web: {tokens: [{env: YAGURA_NO_SUCH_TOKEN}]}\n", "variable YAGURA_NO_SUCH_TOKEN is not set"),
         ("web: {tokens: [{file: /dev/null}]}\n", "/dev/null: a token has at least 16 characters"),
         ("web: {tls: {certificate: /dev/null, key: /dev/null}}\n", "/dev/null: no certificate in it"),

@@ -81,6 +81,8 @@ struct Hearing {
     priorities: Arc<[Option<Priority>]>,
     buckets: Vec<Bucket>,
     counters: FxHashMap<(usize, Option<Box<str>>), IntCounter>,
+    /// Of the registry when the counters were looked up.
+    generation: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +164,7 @@ impl Hearing {
         let mut hearing = Hearing {
             buckets: vec![Bucket::new(limit); judged.rules.len()],
             counters: FxHashMap::default(),
+            generation: metrics.generation(),
             priorities,
         };
         for (id, state) in judged.rules.iter().enumerate() {
@@ -189,6 +192,11 @@ impl Hearing {
         namespace: Option<&str>,
         metrics: &Metrics,
     ) {
+        let generation = metrics.generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.counters.retain(|(_, namespace), _| namespace.is_none());
+        }
         let key = (id, namespace.map(Into::into));
         if let Some(counter) = self.counters.get(&key) {
             counter.inc();

@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -120,6 +120,9 @@ struct Control {
     limit: RateLimit,
 }
 
+/// How often series of namespaces that are gone are looked for.
+const RETIRE: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub struct Live {
     /// Absent only while a reload runs.
@@ -132,6 +135,9 @@ pub struct Live {
     names: Option<watch::Sender<BTreeSet<String>>>,
     recording: Option<Recording>,
     ended: watch::Receiver<bool>,
+    /// What the Kubernetes API says of namespaces.
+    namespaces: Option<Arc<kubernetes::Store>>,
+    retired: Instant,
 }
 
 impl Live {
@@ -230,7 +236,7 @@ impl Live {
                     counters: Arc::clone(&ledger.audit),
                     hostname: event_hostname,
                     cluster: config.cluster.clone(),
-                    namespaces: pods,
+                    namespaces: pods.clone(),
                 })
                 .map_err(StartError::Thread)?,
             ),
@@ -253,7 +259,18 @@ impl Live {
         let (hot, ended) = Hot::spawn(parts, ledger.kernel).map_err(StartError::Thread)?;
         let running = Running { kernel, hot, auditor };
         let control = Control { running, loader, plan, metrics, limit: config.rate_limit };
-        Ok(Live { control: Some(control), tallies, quotas, problem, users, names, recording, ended })
+        Ok(Live {
+            control: Some(control),
+            tallies,
+            quotas,
+            problem,
+            users,
+            names,
+            recording,
+            ended,
+            namespaces: pods,
+            retired: Instant::now(),
+        })
     }
 
     /// Per rule, what its rate limit held back.
@@ -303,6 +320,15 @@ impl Live {
         self.users.refresh();
         if let Some(problem) = self.problem.take() {
             tracing::error!(newest = problem, "records from the kernel could not be decoded");
+        }
+        if let Some(control) = &self.control
+            && self.retired.elapsed() >= RETIRE
+        {
+            self.retired = Instant::now();
+            // Without the API a namespace that has been silent is as good as gone.
+            let exists =
+                |name: &str| self.namespaces.as_ref().is_some_and(|known| known.namespace(name).is_some());
+            control.metrics.retire_namespaces(exists);
         }
     }
 

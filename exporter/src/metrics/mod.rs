@@ -5,6 +5,7 @@
 
 mod collector;
 mod counters;
+mod detections;
 mod journal;
 mod kubernetes;
 mod ledger;
@@ -12,10 +13,7 @@ mod process;
 mod sinks;
 mod view;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
-};
+use std::time::Instant;
 
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -28,6 +26,7 @@ pub use counters::{
     AuditCounters, ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters,
     RootCounters, SinkCounters, TableCounters, Tally,
 };
+pub use detections::Series;
 pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
@@ -98,37 +97,11 @@ impl AuditRequest {
     }
 }
 
-/// The labels of a rule's detections.
-#[derive(Clone, Copy, Debug)]
-pub struct Series<'a> {
-    pub tenant: &'a str,
-    /// Empty: of what is in no namespace.
-    pub namespace: &'a str,
-    pub rule: &'a str,
-    pub priority: &'a str,
-    pub source: &'a str,
-}
-
-#[derive(Debug)]
-struct TenantSeries {
-    /// Namespace, rule, priority, source.
-    known: HashSet<[String; 4]>,
-    bound: usize,
-}
-
-impl TenantSeries {
-    fn new(bound: usize) -> TenantSeries {
-        TenantSeries { known: HashSet::new(), bound }
-    }
-}
-
 /// The registry and the metrics that are written directly.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    detections: IntCounterVec,
-    /// The label values of `detections` so far, by tenant.
-    series: Mutex<HashMap<String, TenantSeries>>,
+    detections: detections::Detections,
     quotas: IntCounterVec,
     rules_loaded: IntGauge,
     tenant_rules_broken: IntGaugeVec,
@@ -148,10 +121,7 @@ impl Metrics {
     /// Registers everything, each closed set of labels at 0.
     pub fn new(ledger: Ledger) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
-        let detections = IntCounterVec::new(
-            Opts::new("yagura_detections_total", "Matches of a rule, written or suppressed or dropped."),
-            &["tenant", "namespace", "rule", "priority", "source"],
-        )?;
+        let detections = detections::Detections::new(&registry)?;
         let rules_loaded = IntGauge::new("yagura_rules_loaded", "Enabled rules.")?;
         let tenant_rules_broken = IntGaugeVec::new(
             Opts::new(
@@ -199,7 +169,6 @@ impl Metrics {
                 .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         build.set(1);
-        registry.register(Box::new(detections.clone()))?;
         let quotas = IntCounterVec::new(
             Opts::new(
                 "yagura_tenant_quota_suppressed_total",
@@ -227,7 +196,6 @@ impl Metrics {
         Ok(Metrics {
             registry,
             detections,
-            series: Mutex::default(),
             quotas,
             rules_loaded,
             tenant_rules_broken,
@@ -240,31 +208,29 @@ impl Metrics {
         })
     }
 
-    /// The counter of a rule's detections, exported from now on. Series of rules that are gone stay, so that
-    /// sums never go back. A tenant's series are bounded; beyond, first the namespace and then the rule is [`OTHER`].
+    /// The counter of a rule's detections, exported from now on. Series of rules that are gone stay, so that sums never go
+    /// back; those of a namespace end an hour after it. A tenant's series are bounded; beyond, first the namespace and then
+    /// the rule is [`OTHER`].
     pub fn detections_of(&self, series: Series<'_>) -> IntCounter {
-        let Series { tenant, namespace, rule, priority, source } = series;
-        let mut tenants = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        let TenantSeries { known, bound } =
-            tenants.entry(tenant.to_owned()).or_insert_with(|| TenantSeries::new(MAX_SERIES));
-        let mut fits = |namespace: &str, rule: &str| {
-            let key = [namespace, rule, priority, source].map(str::to_owned);
-            known.contains(&key) || known.len() < *bound && known.insert(key)
-        };
-        let (namespace, rule) = if fits(namespace, rule) {
-            (namespace, rule)
-        } else if fits(OTHER, rule) {
-            (OTHER, rule)
-        } else {
-            (OTHER, OTHER)
-        };
-        self.detections.with_label_values(&[tenant, namespace, rule, priority, source])
+        self.detections.of(series)
+    }
+
+    /// Changes whenever counters that were looked up by namespace may no longer be the exported ones.
+    pub fn generation(&self) -> u64 {
+        self.detections.generation()
+    }
+
+    /// Ends the series of namespaces that have been silent for an hour and are gone; to be called once a minute or so.
+    pub fn retire_namespaces(&self, exists: impl Fn(&str) -> bool) {
+        let removed = self.detections.retire(Instant::now(), exists);
+        if removed > 0 {
+            tracing::debug!(removed, "series of namespaces that are gone ended");
+        }
     }
 
     /// Bounds the series of a tenant's detections, before the first of them.
     pub fn bound_series(&self, tenant: &str, bound: usize) {
-        let mut tenants = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.entry(tenant.to_owned()).or_insert_with(|| TenantSeries::new(bound));
+        self.detections.bound(tenant, bound);
     }
 
     /// The counter of what a tenant's quota held back.
