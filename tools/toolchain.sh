@@ -6,6 +6,7 @@
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
+#   tools/toolchain.sh clock    libfaketime, for the test with a clock that is set back
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -63,11 +64,14 @@ docker)
         packages docker.io busybox-static
     fi
     ;;
+clock)
+    packages libfaketime
+    ;;
 kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|clock|kernels" >&2
     exit 2
     ;;
 esac

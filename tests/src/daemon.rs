@@ -73,6 +73,10 @@ pub struct Options<'a> {
     pub args: Vec<String>,
     /// Do not read its stdout: whoever does is stuck.
     pub stdout_stuck: bool,
+    /// A program and arguments that run it: `unshare --mount …`. It must end by becoming what follows.
+    pub wrapper: &'a [&'a str],
+    /// Further variables of its environment.
+    pub env: &'a [(&'a str, &'a str)],
 }
 
 /// A running daemon; killed when dropped.
@@ -116,7 +120,15 @@ impl Daemon {
         };
         fs::write(&config, format!("listen: 127.0.0.1:0\n{ring}{journal}{}", options.config))
             .expect("a file");
-        let mut command = Command::new(binary());
+        let mut command = match options.wrapper {
+            [] => Command::new(binary()),
+            [program, args @ ..] => {
+                let mut command = Command::new(program);
+                command.args(args).arg(binary());
+                command
+            }
+        };
+        command.envs(options.env.iter().copied());
         command.arg("run").arg("--config").arg(&config).args(&options.args);
         if !options.rules.is_empty() {
             let rules = folder.path().join("rules.yaml");

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -20,6 +20,8 @@ use crate::DEADLINE;
 pub enum Act {
     /// With this status.
     Answer(u16),
+    /// With 200, after a time.
+    After(Duration),
     /// The connection is closed in the middle of the answer.
     Reset,
     /// Not before the receiver goes.
@@ -116,9 +118,14 @@ fn serve(mut stream: TcpStream, state: &State) {
     while let Some((method, body)) = request(&mut reader) {
         // The check at the start gives nothing.
         let act = if method == "POST" { (state.judge)(&body) } else { Act::Answer(405) };
+        if let Act::After(time) = act {
+            thread::sleep(time);
+        }
         match act {
-            Act::Answer(status) => {
-                if (200..300).contains(&status) {
+            Act::Answer(_) | Act::After(_) => {
+                let status = if let Act::Answer(status) = act { status } else { 200 };
+                // Whoever has gone meanwhile has not been told.
+                if (200..300).contains(&status) && !state.gone.load(Ordering::SeqCst) {
                     state.taken.lock().expect("taken").push(body);
                     state.news.notify_all();
                 }

@@ -1,14 +1,9 @@
 //! Detections on their way from the journal to receivers that are away, broken, or refuse them.
 
-use std::{
-    collections::HashSet,
-    fs::File,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use std::fs::File;
 
 use end_to_end::{
-    daemon::{Daemon, Ended, Options, yagura},
+    daemon::{Daemon, Ended, Options},
     http::Client,
     kernel_tests_run,
     receiver::{Act, Receiver, free_address},
@@ -32,23 +27,6 @@ fn config(address: std::net::SocketAddr, more: &str) -> String {
         "rate_limit: {{rate: 0}}\nqueue_size: 100000\nsinks:\n\
          - {{name: hook, type: webhook, url: 'http://{address}/', timeout: 1s, retry: {{first: 10ms, longest: 200ms}}}}\n{more}"
     )
-}
-
-fn uuid(detection: &Value) -> String {
-    detection["uuid"].as_str().expect("an id").to_owned()
-}
-
-/// Each once, in the order in which they came first.
-fn once(detections: &[Value]) -> Vec<String> {
-    let mut known = HashSet::new();
-    detections.iter().map(uuid).filter(|id| known.insert(id.clone())).collect()
-}
-
-fn journaled(path: &str) -> Vec<Value> {
-    let output = yagura(&["journal", "export", "--path", path]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn sink_metric(daemon: &Daemon, name: &str, tenant: &str) -> f64 {
@@ -102,49 +80,6 @@ fn a_receiver_that_was_away_gets_everything_in_order() {
     let ended = daemon.stop();
     balance(&ended);
     assert_eq!(receiver.taken(), ended.detections(), "what stdout said, byte by byte as JSON");
-}
-
-#[test]
-fn what_was_journaled_arrives_though_the_daemon_is_killed() {
-    if !kernel_tests_run() {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("journal.db");
-    let path = path.to_str().expect("text");
-    let address = free_address();
-    // One in seven fails, each in another way.
-    let count = AtomicUsize::new(0);
-    let receiver = Receiver::start(address, move |_| match count.fetch_add(1, Ordering::SeqCst) % 21 {
-        6 => Act::Answer(503),
-        13 => Act::Reset,
-        20 => Act::Answer(429),
-        _ => Act::Answer(200),
-    });
-    let config = config(address, &format!("journal:\n  path: {path}\n"));
-    for round in 0..4_usize {
-        let daemon =
-            Daemon::start(&Options { rules: &rules("slain"), config: &config, ..Options::default() });
-        let flood = thread::spawn(move || {
-            (0..800).for_each(|number| open("slain", &format!("{round}-{number}-")));
-        });
-        // While it is sent what came before, or what comes now.
-        let mark = 29 * (round + 1) * (round + 1);
-        receiver.until("enough of all rounds", |taken| taken.len() >= mark);
-        daemon.signal(libc::SIGKILL);
-        flood.join().expect("it ends");
-        daemon.wait();
-    }
-    let daemon = Daemon::start(&Options { rules: &rules("slain"), config: &config, ..Options::default() });
-    daemon.until("all is sent", |daemon| {
-        sink_metric(daemon, "up", "platform") == 1.0 && sink_metric(daemon, "unsent", "platform") == 0.0
-    });
-    balance(&daemon.stop());
-    let kept: Vec<String> = journaled(path).iter().map(uuid).collect();
-    assert!(kept.len() > 400, "{}", kept.len());
-    let came = once(&receiver.taken());
-    assert_eq!(came.len(), kept.len());
-    assert!(came == kept, "all of it, each in its place");
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! A disk without room for the journal.
+
+use std::{path::Path, process::Command};
+
+use end_to_end::{
+    daemon::{Daemon, Options},
+    kernel_tests_run,
+    receiver::{Act, Receiver, free_address},
+};
+
+use super::{at, journal, journaled, lane, once, open, rules, until_sent};
+
+/// A small disk, gone when dropped.
+struct Disk<'p>(&'p Path);
+
+impl Disk<'_> {
+    fn new<'p>(at: &'p Path, size: &str) -> Disk<'p> {
+        let disk = Disk(at);
+        disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "yagura-test"]);
+        disk
+    }
+
+    fn resize(&self, size: &str) {
+        self.run("mount", &["-o", &format!("remount,size={size}")]);
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let status = Command::new(program).args(args).arg(self.0).status().expect("it runs");
+        assert!(status.success(), "{program} {args:?}");
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk::new(folder.path(), "2m");
+    let path = folder.path().join("journal.db");
+    let address = free_address();
+    let config = format!("{}{}", at(address), journal(&path));
+    let daemon = Daemon::start(&Options { rules: &rules("disk"), config: &config, ..Options::default() });
+    let failures = "yagura_journal_failures_total{reason=\"disk_full\"}";
+    let mut opened = 0;
+    while daemon.metric(failures) == 0.0 {
+        assert!(opened < 20_000, "the disk does not fill");
+        open("disk", opened..opened + 500);
+        opened += 500;
+        daemon.until("what was opened is journaled or not", |daemon| {
+            daemon.metric("yagura_journal_written_total") + daemon.metric(failures) >= opened as f64
+        });
+    }
+    // stdout has all of them, and somebody who listens gets what is on the disk though there is no room for cursors.
+    let last = format!("/yagura-disk-{}", opened - 1);
+    daemon.detection(|detection| detection["output_fields"]["fd.name"] == *last);
+    let receiver = Receiver::start(address, |_| Act::Answer(200));
+    let written = daemon.metric("yagura_journal_written_total");
+    assert!(written > 100.0);
+    until_sent(&daemon, written);
+    disk.resize("64m");
+    open("disk", opened..opened + 100);
+    let last = format!("/yagura-disk-{}", opened + 99);
+    daemon.detection(|detection| detection["output_fields"]["fd.name"] == *last);
+    daemon.until("there is room again", |daemon| {
+        daemon.metric("yagura_journal_written_total") >= written + 100.0
+    });
+    let (written, failed) = (daemon.metric("yagura_journal_written_total"), daemon.metric(failures));
+    until_sent(&daemon, written);
+    let ended = daemon.stop();
+    assert_eq!(written + failed, (opened + 100) as f64, "each is journaled or counted");
+    assert_eq!(ended.detections().len(), opened + 100, "stdout has all");
+    let came = once(&receiver.taken());
+    assert_eq!(came.len() as f64, written);
+    assert_eq!(came, journaled(&path));
+    assert_eq!(lane(&ended, "lost"), 0);
+}

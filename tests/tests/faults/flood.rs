@@ -1,0 +1,86 @@
+//! A tenant that floods its receiver, and another whose detections are told all the same.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use end_to_end::{
+    daemon::{Daemon, Options},
+    http::Client,
+    kernel_tests_run,
+    receiver::{Act, Receiver, free_address},
+};
+use serde_json::{Value, json};
+
+use super::at;
+
+const RULES: &str = "- rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
+                     output: seen %ka.auditid\n  priority: NOTICE\n";
+
+fn post(client: &Client, namespace: &str, ids: impl Iterator<Item = String>) -> u16 {
+    let items: Vec<Value> = ids
+        .map(|id| {
+            json!({"auditID": id, "stage": "ResponseComplete", "verb": "get",
+                   "objectRef": {"resource": "pods", "namespace": namespace}})
+        })
+        .collect();
+    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
+    client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer").status
+}
+
+#[test]
+fn a_tenants_flood_delays_no_other_tenant() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let address = free_address();
+    // The flood's receiver is not fast either.
+    let receiver = Receiver::start(address, |body| {
+        let is_flood = body.contains("\"tenant\":\"shop\"");
+        if is_flood { Act::After(Duration::from_millis(20)) } else { Act::Answer(200) }
+    });
+    let config = format!("{}tenants: [{{name: shop, match: {{namespaces: [shop]}}}}]\n", at(address));
+    let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
+    let client = Client::plain(daemon.address());
+    let ended = Arc::new(AtomicBool::new(false));
+    let flood = thread::spawn({
+        let (client, ended) = (client.clone(), Arc::clone(&ended));
+        move || {
+            let mut sent = 0;
+            while !ended.load(Ordering::SeqCst) {
+                // Too many at once are refused, as an API server would be.
+                if post(&client, "shop", (0..500).map(|n| format!("flood-{sent}-{n}"))) == 200 {
+                    sent += 1;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            sent
+        }
+    });
+    let waiting =
+        |tenant: &str| daemon.metric(&format!("yagura_sink_unsent{{sink=\"hook\",tenant=\"{tenant}\"}}"));
+    daemon.until("the flood has begun", |_| waiting("shop") > 1000.0);
+    let mut longest = Duration::ZERO;
+    for number in 0..20 {
+        let id = format!("other-{number}");
+        let begin = Instant::now();
+        while post(&client, "other", std::iter::once(id.clone())) != 200 {}
+        receiver.until("the other tenant's next one", |taken| taken.iter().any(|body| body.contains(&id)));
+        longest = longest.max(begin.elapsed());
+        assert!(waiting("shop") > 1000.0, "the flood is still there");
+    }
+    ended.store(true, Ordering::SeqCst);
+    let flooded = flood.join().expect("it ends") * 500;
+    // Said, not asserted: how fast the machine is today is another matter.
+    eprintln!("the other tenant waited {longest:?} at most beside a flood of {flooded}");
+    daemon.until("all of the flood is journaled", |daemon| {
+        daemon.metric("yagura_journal_written_total") == (flooded + 20) as f64
+    });
+    let balance = daemon.stop().balance();
+    assert_eq!((balance["journaled"].as_u64(), balance["dropped"].as_u64()), (Some(flooded + 20), Some(0)));
+}

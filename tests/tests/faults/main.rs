@@ -1,0 +1,89 @@
+//! What goes wrong between a detection and its receiver. Each test asserts that all that was journaled arrives: at least
+//! once, once after repetitions are left out, and in order.
+
+mod clock;
+mod disk;
+mod flood;
+mod kills;
+mod names;
+mod slow;
+mod storms;
+
+use std::{collections::HashSet, fs::File, net::SocketAddr, path::Path};
+
+use end_to_end::daemon::{Daemon, Ended, yagura};
+use serde_json::Value;
+
+/// A rule about the opens of one test.
+fn rules(test: &str) -> String {
+    format!(
+        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
+         output: opened %fd.name\n  priority: NOTICE\n"
+    )
+}
+
+/// Makes detections.
+fn open(test: &str, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        assert!(File::open(format!("/yagura-{test}-{number}")).is_err());
+    }
+}
+
+/// A webhook at an address or a name, that is tried again soon.
+fn config(authority: &str, webhook: &str) -> String {
+    format!(
+        "rate_limit: {{rate: 0}}\nqueue_size: 100000\nsinks:\n- {{name: hook, type: webhook, \
+         url: 'http://{authority}/', retry: {{first: 10ms, longest: 100ms}}{webhook}}}\n"
+    )
+}
+
+fn at(address: SocketAddr) -> String {
+    config(&address.to_string(), ", timeout: 2s")
+}
+
+fn journal(path: &Path) -> String {
+    format!("journal:\n  path: {}\n", path.display())
+}
+
+fn uuid(detection: &Value) -> String {
+    detection["uuid"].as_str().expect("an id").to_owned()
+}
+
+/// Each once, in the order in which they came first.
+fn once(detections: &[Value]) -> Vec<String> {
+    let mut known = HashSet::new();
+    detections.iter().map(uuid).filter(|id| known.insert(id.clone())).collect()
+}
+
+/// What a journal has, in order.
+fn journaled(path: &Path) -> Vec<String> {
+    let output = yagura(&["journal", "export", "--path", path.to_str().expect("text")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(|line| uuid(&serde_json::from_str(line).expect("JSON"))).collect()
+}
+
+/// A metric of the sink's lane.
+fn of(daemon: &Daemon, name: &str) -> f64 {
+    daemon.metric(&format!("yagura_sink_{name}{{sink=\"hook\",tenant=\"platform\"}}"))
+}
+
+/// Waits until the sink has nothing left of so many journaled detections.
+fn until_sent(daemon: &Daemon, written: f64) {
+    daemon.until("everything is sent", |daemon| {
+        daemon.metric("yagura_journal_written_total") == written && of(daemon, "unsent") == 0.0
+    });
+}
+
+/// The lane's part of the daemon's last line, its equation checked.
+fn lane(ended: &Ended, key: &str) -> u64 {
+    let balance = ended.balance();
+    let lane = &balance["sinks"][0];
+    let number = |key: &str| lane[key].as_u64().unwrap_or_else(|| panic!("no {key} in {balance}"));
+    assert_eq!(
+        number("resumed") + number("spooled"),
+        number("sent") + number("rejected") + number("filtered") + number("lost") + number("unsent"),
+        "{lane}"
+    );
+    number(key)
+}

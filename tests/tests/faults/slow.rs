@@ -1,0 +1,33 @@
+//! A receiver that takes half a minute for each answer.
+
+use std::time::Duration;
+
+use end_to_end::{
+    daemon::{Daemon, Options},
+    kernel_tests_run,
+    receiver::{Act, Receiver, free_address},
+};
+
+use super::{config, lane, open, rules};
+
+#[test]
+fn a_receiver_that_takes_half_a_minute_gets_everything_once() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let address = free_address();
+    let receiver = Receiver::start(address, |_| Act::After(Duration::from_secs(30)));
+    let webhook = ", format: array, timeout: 60s, batch: {max_entries: 1000}";
+    let config = config(&address.to_string(), webhook);
+    let daemon = Daemon::start(&Options { rules: &rules("slow"), config: &config, ..Options::default() });
+    open("slow", 0..1);
+    daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-slow-0");
+    open("slow", 1..300);
+    receiver.until("the first answer", |taken| !taken.is_empty());
+    receiver.until("the second answer", |taken| taken.len() > 1);
+    let ended = daemon.stop();
+    let parts: Vec<Vec<serde_json::Value>> =
+        receiver.taken().iter().map(|part| part.as_array().expect("an array").clone()).collect();
+    assert_eq!(parts.concat(), ended.detections(), "each once, in order");
+    assert_eq!((parts.len(), lane(&ended, "sent"), lane(&ended, "unsent")), (2, 300, 0));
+}
