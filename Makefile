@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help run build test test-kernels check bpf bench docs clean rust
+.PHONY: help run build test test-kernels check bpf bench soak docs clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,10 @@ bpf: ## rebuild the kernel object, exporter-ebpf/objects/
 bench: build ## what Yagura adds to system calls, how soon it tells, what rules cost (root, five minutes); ARGS="--rounds 3"
 	$(CARGO) run --release --locked -p bench -- $(ARGS)
 	$(CARGO) bench --locked -p bench --bench rules
+
+soak: rust ## ten minutes of load with a receiver that comes and goes (root); ARGS="--minutes 2"
+	$(CARGO) build --release --locked -p end-to-end --bins
+	target/release/soak $(ARGS)
 
 docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs

@@ -61,8 +61,10 @@ pub fn skipped(why: &str) {
 
 /// The folder that cargo builds into, with the profile: where the programs under test are.
 pub fn build_dir() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").to_owned()
+    let own = std::env::current_exe().expect("the program's own path");
+    // A test is target/PROFILE/deps/TEST, a program target/PROFILE/PROGRAM.
+    let folder = own.parent().expect("a folder");
+    if folder.ends_with("deps") { folder.parent().expect("a folder").to_owned() } else { folder.to_owned() }
 }
 
 /// The actor program, which cargo builds before the tests of its package.

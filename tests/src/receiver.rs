@@ -75,10 +75,14 @@ impl Receiver {
         Receiver { address, state, server: Some(server) }
     }
 
-    /// The bodies that were answered with 2xx, as JSON.
+    /// The bodies that were answered with 2xx.
+    pub fn bodies(&self) -> Vec<String> {
+        self.state.taken.lock().expect("taken").clone()
+    }
+
+    /// The same as JSON.
     pub fn taken(&self) -> Vec<Value> {
-        let taken = self.state.taken.lock().expect("taken");
-        taken.iter().map(|body| serde_json::from_str(body).expect("JSON")).collect()
+        self.bodies().iter().map(|body| serde_json::from_str(body).expect("JSON")).collect()
     }
 
     /// Waits until something is so of the bodies that were taken.
