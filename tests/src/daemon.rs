@@ -155,6 +155,13 @@ impl Daemon {
         drop(self.child.stdout.take().expect("nobody else reads it"));
     }
 
+    /// Whoever read its stdout goes on. Only with `stdout_stuck`.
+    pub fn read_stdout(&mut self) {
+        let (stdout, reader) = Lines::collect(self.child.stdout.take().expect("nobody else reads it"));
+        self.stdout = stdout;
+        self.readers.push(reader);
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

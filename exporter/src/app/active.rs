@@ -218,6 +218,13 @@ impl Hearing {
 const MAX_COUNTERS: usize = 4096;
 
 impl Active {
+    /// Counts a detection of no rule.
+    pub fn count(&self, detection: &Detection) {
+        let Detection { tenant, rule, priority, source, .. } = detection;
+        let series = Series { tenant, namespace: "", rule, priority: priority.name(), source };
+        self.metrics.detections_of(series).inc();
+    }
+
     /// Looks everything up that the hot path will need; exports the counter of each enabled rule of each tenant.
     pub fn new(sets: Sets, tenants: Arc<Tenants>, metrics: &Arc<Metrics>, limit: &RateLimit) -> Active {
         let Sets { base, own } = sets;

@@ -211,8 +211,10 @@ impl Engine {
             }
             let more = suppressed - *said;
             (*said, *next) = (suppressed, now + quota.limit.window);
+            let detection = Detection::of_quota(&quota.tenant, more, epoch_ns());
             self.counters.detections.add(1);
-            if !emit(Detection::of_quota(&quota.tenant, more, epoch_ns())) {
+            self.active.count(&detection);
+            if !emit(detection) {
                 self.counters.queue_full.add(1);
             }
         }
