@@ -80,7 +80,14 @@ impl Receiver {
         self.state.taken.lock().expect("taken").clone()
     }
 
-    /// The same as JSON.
+    /// Goes, and takes nothing more: the bodies that were answered with 2xx until then.
+    pub fn stop(self) -> Vec<String> {
+        let taken = self.state.taken.lock().expect("taken");
+        self.state.gone.store(true, Ordering::SeqCst);
+        taken.clone()
+    }
+
+    /// [`Receiver::bodies`] as JSON.
     pub fn taken(&self) -> Vec<Value> {
         self.bodies().iter().map(|body| serde_json::from_str(body).expect("JSON")).collect()
     }
@@ -128,9 +135,13 @@ fn serve(mut stream: TcpStream, state: &State) {
         match act {
             Act::Answer(_) | Act::After(_) => {
                 let status = if let Act::Answer(status) = act { status } else { 200 };
-                // Whoever has gone meanwhile has not been told.
-                if (200..300).contains(&status) && !state.gone.load(Ordering::SeqCst) {
-                    state.taken.lock().expect("taken").push(body);
+                if (200..300).contains(&status) {
+                    let mut taken = state.taken.lock().expect("taken");
+                    // Whoever is gone takes nothing, and answers nothing.
+                    if state.gone.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    taken.push(body);
                     state.news.notify_all();
                 }
                 let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");

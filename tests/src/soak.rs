@@ -93,7 +93,7 @@ fn main() -> Result<()> {
         turn = (turn + 1) % MOODS.len();
         mood.store(u8::try_from(turn)?, Ordering::SeqCst);
         match (MOODS[turn], receiver.take()) {
-            ("gone", Some(old)) => taken.extend(old.bodies()),
+            ("gone", Some(old)) => taken.extend(old.stop()),
             (_, old) => receiver = Some(old.unwrap_or_else(&start)),
         }
     }
