@@ -10,13 +10,17 @@
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
 //! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`docker`]: a Docker engine;
+//! - [`loki`]: a double of Loki's push API;
+//! - [`authority`]: an authority for certificates;
 //! - [`receiver`]: whoever is told of detections by HTTP;
+//! - [`server`]: the HTTP server under a double, plain or with TLS;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
 //! defect reaches.
 
 pub mod api_server;
+pub mod authority;
 pub mod case;
 pub mod cgroups;
 pub mod containerd;
@@ -24,10 +28,12 @@ pub mod daemon;
 pub mod docker;
 pub mod http;
 pub mod live;
+pub mod loki;
 pub mod raw;
 pub mod receiver;
 pub mod rows;
 pub mod scratch;
+pub mod server;
 pub mod text;
 
 use std::{io::Write, path::PathBuf, time::Duration};

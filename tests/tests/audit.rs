@@ -3,14 +3,12 @@
 use std::{fs, io::Write};
 
 use end_to_end::{
+    authority::Authority,
     containerd::{Container, Containerd, Pod},
     daemon::{Daemon, Options, yagura},
     http::Client,
 };
 use flate2::{Compression, write::GzEncoder};
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
 use serde_json::{Value, json};
 
 /// Recorded from an API server, by what happened.
@@ -231,32 +229,6 @@ fn a_token_is_asked_for() {
     daemon.stop();
 }
 
-/// An authority, and what it signs.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// Certificate and key.
-    fn sign(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        let key = KeyPair::generate().expect("a key");
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("parameters");
-        params.extended_key_usages = vec![usage];
-        (params.signed_by(&key, &self.issuer).expect("a certificate").pem(), key.serialize_pem())
-    }
-}
-
 #[test]
 fn a_clients_certificate_is_asked_for() {
     if off() {
@@ -269,7 +241,7 @@ fn a_clients_certificate_is_asked_for() {
         fs::write(&path, text).expect("a file");
         path.display().to_string()
     };
-    let (certificate, key) = servers.sign(&["127.0.0.1"], ExtendedKeyUsagePurpose::ServerAuth);
+    let (certificate, key) = servers.server(&["127.0.0.1"]);
     let config = format!(
         "web: {{tls: {{certificate: {}, key: {}, client_ca: {}}}}}\n",
         file("server.crt", &certificate),
@@ -277,8 +249,8 @@ fn a_clients_certificate_is_asked_for() {
         file("clients.crt", &clients.pem),
     );
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
-    let ours = clients.sign(&["api-server"], ExtendedKeyUsagePurpose::ClientAuth);
-    let foreign = strangers.sign(&["api-server"], ExtendedKeyUsagePurpose::ClientAuth);
+    let ours = clients.client(&["api-server"]);
+    let foreign = strangers.client(&["api-server"]);
     let client = |identity: Option<&(String, String)>| {
         let identity = identity.map(|(certificate, key)| (&**certificate, &**key));
         Client::tls(daemon.address(), &servers.pem, identity)

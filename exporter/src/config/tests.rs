@@ -7,6 +7,8 @@ use crate::{
     secret::Secret,
     sinks::{
         http::{Authorization, Target},
+        loki,
+        tenant_ids::TenantIds,
         webhook::{self, Form},
     },
     web::Access,
@@ -172,7 +174,7 @@ fn a_sink_is_read() {
   minimum_priority: error
   rules: [Shell *]
   tags: [container]
-  batch: {max_entries: 7, max_size: 2KiB}
+  batch: {max_entries: 7, max_size: 2KiB, max_wait: 2s}
   retry: {first: 100ms, longest: 5m}
 - {name: plain, type: webhook, url: \"http://127.0.0.1:1/\"}
 ",
@@ -193,6 +195,7 @@ fn a_sink_is_read() {
             pace: Pace { first: Duration::from_millis(100), longest: Duration::from_secs(300) },
             batch: 7,
             batch_bytes: 2048,
+            max_wait: Duration::from_secs(2),
         }
     );
     let target = Target {
@@ -209,6 +212,43 @@ fn a_sink_is_read() {
     let settings = webhook::Settings { target, form: Form::Lines };
     assert_eq!(sidekick.kind, SinkKind::Webhook(settings));
     assert_eq!(plain.feed, Feed::default());
+}
+
+#[test]
+fn a_loki_is_read() {
+    let loki = |more: &str| {
+        let config = parse(&format!("sinks: [{{name: l, type: loki, {more}}}]")).unwrap();
+        let SinkConfig { kind: SinkKind::Loki(settings), feed, .. } = config.sinks[0].clone() else {
+            panic!("{config:?}")
+        };
+        (settings, feed)
+    };
+    for (more, url) in [
+        ("url: 'http://l:3100'", "http://l:3100/loki/api/v1/push"),
+        ("url: 'http://l:3100/'", "http://l:3100/loki/api/v1/push"),
+        ("url: 'http://l/tenants/push?x=1'", "http://l/tenants/push?x=1"),
+        ("url: 'http://l:9428', dialect: victorialogs", "http://l:9428/insert/loki/api/v1/push"),
+        ("url: 'http://l/insert/loki/api/v1/push'", "http://l/insert/loki/api/v1/push"),
+    ] {
+        let (settings, feed) = loki(more);
+        assert_eq!(settings.target.url.as_str(), url, "{more}");
+        assert_eq!((settings.limits, settings.ids), (loki::Limits::default(), TenantIds::default()));
+        assert_eq!(feed, Feed { max_wait: Duration::from_secs(1), ..Feed::default() });
+    }
+    let (settings, feed) = loki(
+        "url: 'http://l/', tenant_id: 't-{tenant}', tenant_ids: [{tenant: platform, id: ops}], \
+         limits: {max_line_size: 1MiB, reject_old_samples_max_age: 1d, creation_grace_period: 10m}, \
+         batch: {max_wait: 0}",
+    );
+    assert_eq!(settings.ids.of("shop").as_deref(), Some("t-shop"));
+    assert_eq!(settings.ids.of("platform").as_deref(), Some("ops"));
+    let limits = loki::Limits {
+        max_line_size: 1 << 20,
+        reject_old_samples_max_age: Duration::from_secs(86400),
+        creation_grace_period: Duration::from_secs(600),
+    };
+    assert_eq!((settings.dialect, settings.limits), (loki::Dialect::Loki, limits));
+    assert_eq!(feed, Feed::default());
 }
 
 #[test]
@@ -316,7 +356,10 @@ fn errors_say_where_and_what() {
             "tenants: [{name: a, match: {nodes: [a]}, quota: {detections_per_second: -1}}]",
             "1:73: -1 is not between 0 and 1000000",
         ),
-        ("sinks: [{}]", "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook"),
+        (
+            "sinks: [{}]",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki",
+        ),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
             "1:16: 'a b' is no name: letters, digits, '-', '_', '.', at most 64",
@@ -329,7 +372,7 @@ fn errors_say_where_and_what() {
             "sinks: [{name: stdout, type: webhook, url: 'http://x/'}]",
             "1:16: 'stdout' is the name of a sink that there always is",
         ),
-        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook"),
+        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook, loki"),
         ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
         ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
         (
@@ -360,6 +403,38 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', retry: {first: 2s, longest: 1s}}]",
             "1:80: the longest wait is not between the first one and 1h",
+        ),
+        (
+            "sinks: [{name: a, type: webhook, url: 'http://x/', batch: {max_wait: 2m}}]",
+            "1:70: max_wait is not between 0 and 60s",
+        ),
+        (
+            "sinks: [{name: a, type: loki, url: 'http://x/', tenant_id: 'a|b'}]",
+            "1:60: 'a|b' is no tenant of Loki: letters, digits and !-_.*'(), at most 150",
+        ),
+        (
+            "sinks: [{name: a, type: loki, url: 'http://x/', tenant_ids: [{tenant: t, id: ../x}]}]",
+            "1:78: '../x' is no tenant of Loki: letters, digits and !-_.*'(), at most 150",
+        ),
+        (
+            "sinks: [{name: a, type: loki, dialect: victorialogs, url: 'http://x/', tenant_id: '{tenant}'}]",
+            "1:83: '{tenant}' is no tenant of VictoriaLogs: ACCOUNT or ACCOUNT:PROJECT, numbers of 32 bits",
+        ),
+        (
+            "sinks: [{name: a, type: loki, dialect: elastic, url: 'http://x/'}]",
+            "1:40: 'elastic' is not one of: loki, victorialogs",
+        ),
+        (
+            "sinks: [{name: a, type: loki, url: 'http://x/', headers: [{name: X-Scope-OrgID, value: t}]}]",
+            "1:9: the header X-Scope-OrgID is made from tenant_id and tenant_ids",
+        ),
+        (
+            "sinks: [{name: a, type: loki, url: 'http://x/', limits: {max_line_sizes: 1}}]",
+            "1:58: unknown key 'max_line_sizes', did you mean 'max_line_size'?",
+        ),
+        (
+            "sinks: [{name: a, type: loki, url: 'http://x/', limits: {creation_grace_period: 4000d}}]",
+            "1:81: creation_grace_period is more than ten years",
         ),
         (
             "journal: {enabled: false}\nsinks: [{name: a, type: webhook, url: 'http://x/'}]",

@@ -42,6 +42,8 @@ struct Course {
     /// Less after a refusal, to find which entry it is about.
     limit: usize,
     rejected: Option<Rejected>,
+    /// What is there has waited for more already.
+    waited: bool,
 }
 
 /// How it goes on.
@@ -52,6 +54,8 @@ enum Next {
     /// There is nothing.
     Listen,
     Wait(Duration),
+    /// There may soon be a whole batch, whose last number is this.
+    Gather(Duration, i64),
 }
 
 impl Worker {
@@ -63,6 +67,7 @@ impl Worker {
             until: None,
             limit: self.feed.batch,
             rejected: None,
+            waited: false,
         };
         loop {
             // What is told from here on is noticed below.
@@ -71,6 +76,7 @@ impl Worker {
             let stopping = *self.stop.borrow();
             match next {
                 Next::Again => {}
+                Next::Gather(..) if stopping => {}
                 _ if stopping => return,
                 Next::Listen => select! {
                     told = self.news.changed() => if told.is_err() { return },
@@ -81,17 +87,23 @@ impl Worker {
                     () = sleep(time) => {}
                     _ = self.stop.changed() => {}
                 },
+                Next::Gather(time, whole) => select! {
+                    () = sleep(time) => {}
+                    told = self.news.wait_for(|last| *last >= whole) => if told.is_err() { return },
+                    _ = self.stop.changed() => {}
+                },
             }
         }
     }
 
     async fn step(&mut self, course: &mut Course) -> Next {
+        let most = if course.breaker.is_open() { 1 } else { course.limit };
         let ask = Ask {
             sink: Arc::clone(&self.name),
             tenant: Arc::clone(&self.tenant),
             cursor: self.cursor,
             until: course.until,
-            entries: if course.breaker.is_open() { 1 } else { course.limit },
+            entries: most,
             bytes: self.feed.batch_bytes,
             rejected: course.rejected.take(),
         };
@@ -113,7 +125,17 @@ impl Worker {
             self.pass(reached, &[], 0);
             return Next::Again;
         };
-        self.counters.numbers().oldest_ns = found.entries.first().map(|entry| entry.written_ns);
+        let oldest_ns = found.entries.first().map(|entry| entry.written_ns);
+        self.counters.numbers().oldest_ns = oldest_ns;
+        let is_all = newest >= found.last && found.entries.len() < most && course.until.is_none();
+        if is_all && !course.waited {
+            let wait = self.feed.max_wait.saturating_sub(since(oldest_ns));
+            if !wait.is_zero() {
+                course.waited = true;
+                return Next::Gather(wait, self.cursor.saturating_add_unsigned(most as u64));
+            }
+        }
+        course.waited = false;
         let (wanted, unwanted): (Vec<Entry>, Vec<Entry>) =
             found.entries.into_iter().partition(|entry| self.feed.filter.wants(entry));
         if wanted.is_empty() {
@@ -230,6 +252,11 @@ impl Worker {
         course.rejected = Some(Rejected { entry: first.clone(), what });
         course.until = None;
     }
+}
+
+fn since(time_ns: Option<i64>) -> Duration {
+    let nanoseconds = time_ns.map_or(0, |time| now_ns().saturating_sub(time));
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
 }
 
 fn now_ns() -> i64 {

@@ -54,11 +54,19 @@ pub struct Feed {
     pub batch: usize,
     /// Bytes of these, but for a single entry that is longer.
     pub batch_bytes: usize,
+    /// How long after it was journaled the first of less than `batch` entries waits for more.
+    pub max_wait: Duration,
 }
 
 impl Default for Feed {
     fn default() -> Feed {
-        Feed { filter: Filter::default(), pace: Pace::default(), batch: 100, batch_bytes: 256 << 10 }
+        Feed {
+            filter: Filter::default(),
+            pace: Pace::default(),
+            batch: 100,
+            batch_bytes: 256 << 10,
+            max_wait: Duration::ZERO,
+        }
     }
 }
 

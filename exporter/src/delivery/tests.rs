@@ -226,6 +226,38 @@ async fn poison_is_set_aside_and_blocks_nothing() {
 }
 
 #[tokio::test]
+async fn less_than_a_batch_waits_for_more() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let receiver = Receiver::start().await;
+    let mut node = Node::new(|_| {});
+    let delivery = node.start(&receiver, Form::Lines, |feed| feed.max_wait = LONG);
+    for number in 1..=11 {
+        node.append("platform", number..=number);
+    }
+    receiver.until(|taken| of(taken, "platform").len() == 8).await;
+    // What waits goes when the end comes.
+    finish(delivery).await;
+    let bodies: Vec<usize> = receiver
+        .taken()
+        .iter()
+        .map(|request| request.body.lines().count())
+        .filter(|count| *count > 0)
+        .collect();
+    assert_eq!(bodies, [8, 3]);
+    assert_eq!(of(&receiver.taken(), "platform"), lines("platform", 1..=11));
+    // And when its time has come.
+    let mut node = node.restart();
+    let delivery = node.start(&receiver, Form::Lines, |feed| feed.max_wait = Duration::from_millis(20));
+    node.append("platform", 12..=13);
+    receiver.until(|taken| of(taken, "platform").len() == 13).await;
+    // What has waited for as long already does not wait.
+    node.append("platform", 14..=14);
+    receiver.until(|taken| of(taken, "platform").len() == 14).await;
+    finish(delivery).await;
+    assert_eq!(node.balance("platform").sent, 3);
+}
+
+#[tokio::test]
 async fn a_tenant_whose_receiver_hangs_delays_nobody_else() {
     let receiver = Receiver::start().await;
     receiver.judge(

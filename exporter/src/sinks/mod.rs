@@ -1,6 +1,7 @@
 //! Sinks: where detections go. A sink sees only detections, never events or rules.
 
 pub mod http;
+pub mod loki;
 pub mod queue;
 #[cfg(test)]
 pub(crate) mod receiver;

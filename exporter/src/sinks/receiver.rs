@@ -20,6 +20,8 @@ use tokio::{
 pub enum Act {
     /// This status, and these further lines of the head.
     Answer(u16, &'static str),
+    /// This status and this text.
+    Say(u16, String),
     /// The connection is closed once some of the body was read.
     Reset,
     /// Nothing, for ever.
@@ -30,7 +32,9 @@ pub enum Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub head: String,
+    /// As text, if it is some.
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 type Judge = dyn Fn(&Request) -> Act + Send + Sync;
@@ -144,9 +148,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                 return;
             }
         }
-        let body = String::from_utf8(bytes[end..end + length].to_vec()).unwrap();
+        let content = bytes[end..end + length].to_vec();
         bytes.drain(..end + length);
-        let request = Request { head, body };
+        let request = Request { head, body: String::from_utf8_lossy(&content).into_owned(), bytes: content };
         let scripted = state.script.lock().unwrap().pop_front();
         let judge = state.judge.lock().unwrap().clone();
         let act = scripted.or_else(|| judge.map(|judge| judge(&request))).unwrap_or(Act::Answer(200, ""));
@@ -157,12 +161,18 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await;
                 return;
             }
-            Act::Answer(status, lines) => {
+            Act::Answer(..) | Act::Say(..) => {
+                let (status, lines, text) = match act {
+                    Act::Say(status, text) => (status, "", text),
+                    Act::Answer(status, lines) => (status, lines, "ok".to_owned()),
+                    _ => unreachable!(),
+                };
                 if (200..300).contains(&status) {
                     state.taken.lock().unwrap().push(request);
                 }
                 state.news.notify_waiters();
-                let answer = format!("HTTP/1.1 {status} X\r\n{lines}content-length: 2\r\n\r\nok");
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\n{lines}content-length: {}\r\n\r\n{text}", text.len());
                 if stream.write_all(answer.as_bytes()).await.is_err() {
                     return;
                 }

@@ -12,7 +12,11 @@ use crate::{
     tenants::Pattern,
 };
 
-pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
+/// Longest time that detections wait for others.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// `max_wait` is the type's default of `batch.max_wait`.
+pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors, mut max_wait: Duration) -> Feed {
     let default = Feed::default();
     let patterns = |list: Option<Vec<Spanned<String>>>| -> Vec<Pattern> {
         list.into_iter().flatten().map(|text| Pattern::new(&text.value)).collect()
@@ -35,6 +39,10 @@ pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
         batch_bytes = errors.parsed(size, batch_bytes, |&bytes| match usize::try_from(bytes) {
             Ok(size) if (1 << 10..=1 << 20).contains(&size) => Ok(size),
             _ => Err(format!("{bytes} is not between 1KiB and 1MiB")),
+        });
+        let wait = map.duration("max_wait", errors);
+        max_wait = errors.parsed(wait, max_wait, |&wait| {
+            if wait <= LONGEST_WAIT { Ok(wait) } else { Err("max_wait is not between 0 and 60s".into()) }
         });
         map.finish(errors);
     }
@@ -59,5 +67,5 @@ pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
         });
         map.finish(errors);
     }
-    Feed { filter, pace, batch, batch_bytes }
+    Feed { filter, pace, batch, batch_bytes, max_wait }
 }

@@ -1,10 +1,11 @@
 //! `sinks`: who is told of detections over a network.
 
 mod feed;
+mod loki;
 mod target;
 mod webhook;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use saphyr::Marker;
 
@@ -22,16 +23,28 @@ pub struct SinkConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     Webhook(sinks::webhook::Settings),
+    Loki(sinks::loki::Settings),
 }
 
 /// Longest name: it is a label.
 const MAX_NAME: usize = 64;
 /// What `type` can be.
-const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook))];
+const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook)), ("loki", Some(Type::Loki))];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Webhook,
+    Loki,
+}
+
+impl Type {
+    /// How long detections wait for others to go with, if nothing is said.
+    const fn max_wait(self) -> Duration {
+        match self {
+            Type::Loki => Duration::from_secs(1),
+            Type::Webhook => Duration::ZERO,
+        }
+    }
 }
 
 /// Reads the list.
@@ -55,9 +68,10 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<M
             errors.at(at, format!("a sink must have a type: {}", names.join(", ")));
         }
         let Some(kind) = errors.choice(kind, TYPES, None) else { continue };
-        let feed = feed::read(&mut entry, errors);
+        let feed = feed::read(&mut entry, errors, kind.max_wait());
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
+            Type::Loki => loki::read(at, &mut entry, errors).map(SinkKind::Loki),
         };
         entry.finish(errors);
         if let (Some(kind), Some(name)) = (kind, name) {
