@@ -30,7 +30,9 @@ pub enum Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub head: String,
+    /// As text, what is none replaced.
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 type Judge = dyn Fn(&Request) -> Act + Send + Sync;
@@ -144,9 +146,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                 return;
             }
         }
-        let body = String::from_utf8(bytes[end..end + length].to_vec()).unwrap();
+        let raw = bytes[end..end + length].to_vec();
         bytes.drain(..end + length);
-        let request = Request { head, body };
+        let request = Request { head, body: String::from_utf8_lossy(&raw).into_owned(), bytes: raw };
         let scripted = state.script.lock().unwrap().pop_front();
         let judge = state.judge.lock().unwrap().clone();
         let act = scripted.or_else(|| judge.map(|judge| judge(&request))).unwrap_or(Act::Answer(200, ""));

@@ -7,6 +7,7 @@ use super::super::{
     walk::{Errors, Map, Spanned},
 };
 use crate::{
+    backoff::Pace,
     delivery::{Feed, Filter},
     rules::Priority,
     tenants::Pattern,
@@ -14,9 +15,6 @@ use crate::{
 
 pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
     let default = Feed::default();
-    let patterns = |list: Option<Vec<Spanned<String>>>| -> Vec<Pattern> {
-        list.into_iter().flatten().map(|text| Pattern::new(&text.value)).collect()
-    };
     let minimum_priority = entry.string("minimum_priority", errors);
     let filter = Filter {
         tenants: patterns(entry.strings("tenants", errors)),
@@ -38,7 +36,23 @@ pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
         });
         map.finish(errors);
     }
-    let mut pace = default.pace;
+    let pace = pace(entry, default.pace, errors);
+    Feed { filter, pace, batch, batch_bytes }
+}
+
+/// Of a sink that is sent samples: whose, and at what pace.
+pub(super) fn of_samples(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
+    let default = Feed::default();
+    let tenants = patterns(entry.strings("tenants", errors));
+    let pace = pace(entry, default.pace, errors);
+    Feed { filter: Filter { tenants, ..default.filter }, pace, ..default }
+}
+
+fn patterns(list: Option<Vec<Spanned<String>>>) -> Vec<Pattern> {
+    list.into_iter().flatten().map(|text| Pattern::new(&text.value)).collect()
+}
+
+fn pace(entry: &mut Map<'_>, mut pace: Pace, errors: &mut Errors) -> Pace {
     if let Some(mut map) = entry.map("retry", errors) {
         let first = map.duration("first", errors);
         pace.first = errors.parsed(first, pace.first, |&first| {
@@ -59,5 +73,5 @@ pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
         });
         map.finish(errors);
     }
-    Feed { filter, pace, batch, batch_bytes }
+    pace
 }

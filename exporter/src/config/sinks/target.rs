@@ -75,7 +75,6 @@ pub(super) fn read(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Opti
 }
 
 /// `tenant_id` and `tenant_ids`, each id checked.
-#[allow(dead_code, reason = "the next sink uses it")]
 pub(super) fn tenant_ids(
     entry: &mut Map<'_>,
     errors: &mut Errors,
