@@ -7,6 +7,8 @@
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
 #   tools/toolchain.sh clock    libfaketime, for the test with a clock that is set back
+#   tools/toolchain.sh prometheus        a Prometheus with promtool, for the tests of remote-write
+#   tools/toolchain.sh victoriametrics   a single-node VictoriaMetrics, for the same
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -25,6 +27,15 @@ packages() {
     apt-get update -q >&2
     # shellcheck disable=SC2086 # a list of words on purpose
     apt-get install -y -q --no-install-recommends $missing >&2
+}
+
+# Until the end of this script no package starts a service of the machine's.
+no_services() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] && return
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod +x $policy
+    trap 'rm -f $policy' EXIT
 }
 
 # Is there a cargo that is new enough? A rustup toolchain on PATH is as good as Debian's.
@@ -54,15 +65,16 @@ containers)
     ;;
 docker)
     # The package would start an engine of the machine's, which changes its firewall: tests start their own.
-    policy=/usr/sbin/policy-rc.d
-    if command -v dockerd >/dev/null || [ -e $policy ]; then
-        packages docker.io busybox-static
-    else
-        printf '#!/bin/sh\nexit 101\n' >$policy
-        chmod +x $policy
-        trap 'rm -f $policy' EXIT
-        packages docker.io busybox-static
-    fi
+    command -v dockerd >/dev/null || no_services
+    packages docker.io busybox-static
+    ;;
+prometheus)
+    command -v prometheus >/dev/null || no_services
+    packages prometheus
+    ;;
+victoriametrics)
+    command -v victoria-metrics >/dev/null || no_services
+    packages victoria-metrics
     ;;
 clock)
     packages libfaketime
@@ -71,7 +83,7 @@ kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|clock|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|clock|prometheus|victoriametrics|kernels" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,13 @@
-//! The threads behind the queues: the journal's and stdout's writers, the recording's, and the sinks'.
+//! The threads behind the queues: the journal's and stdout's writers, the recording's, and the sinks'; and remote-write's.
 
-use std::{fs::File, io, os::fd::AsFd, sync::Arc, thread, time::Instant};
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{oneshot, watch},
@@ -20,10 +27,14 @@ use crate::{
     recording::Recorder,
     sinks::{
         queue::{Sender, queue},
+        remote_write::RemoteWrite,
         stdout::{End, StdoutSink},
     },
     tenants::Tenants,
 };
+
+/// Shortest time for the last samples.
+const LAST_SAMPLES: Duration = Duration::from_secs(1);
 
 /// The running writer of stdout.
 #[derive(Debug)]
@@ -31,6 +42,7 @@ pub struct Outputs {
     /// How the writer ended, once it has.
     end: watch::Receiver<Option<End>>,
     delivery: Option<Delivery>,
+    remote_write: Option<RemoteWrite>,
 }
 
 /// What ended in time.
@@ -47,11 +59,12 @@ impl Outputs {
         config: &Config,
         identity: Identity,
         ledger: &Ledger,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
         tenants: &Tenants,
     ) -> io::Result<(Outputs, Sender)> {
         let (sender, mut receiver) = queue(config.queue_size);
         let mut delivery = None;
+        let remote_write = sinks::start_remote_write(config, &identity, tenants, metrics, ledger)?;
         if config.journal.enabled {
             let news = Arc::new(News::default());
             // Room for what the journal writes at once.
@@ -63,7 +76,7 @@ impl Outputs {
                 stdout,
                 counters: Arc::clone(&ledger.stdout),
             };
-            if !config.sinks.is_empty() {
+            if config.sinks.iter().any(|sink| sink.kind.is_fed_from_journal()) {
                 delivery = Some(sinks::start(config, tenants, news, ledger)?);
             }
             let of_journal = std::mem::replace(&mut receiver, of_stdout);
@@ -78,7 +91,7 @@ impl Outputs {
             let end = sink.run(&receiver);
             ended.send_replace(Some(end));
         })?;
-        Ok((Outputs { end, delivery }, sender))
+        Ok((Outputs { end, delivery, remote_write }, sender))
     }
 
     /// How the writer ended, once it has.
@@ -101,6 +114,14 @@ impl Outputs {
             Some(delivery) => delivery.finish(until).await,
             None => true,
         };
+        // Its last samples are those of the end. What the others took of its time it gets back, but not more than this.
+        let samples = match self.remote_write.take() {
+            Some(remote_write) => remote_write.finish(until.max(Instant::now() + LAST_SAMPLES)).await,
+            None => true,
+        };
+        if !samples {
+            tracing::error!("remote-write did not end in time: some samples may be sent again");
+        }
         Finished { stdout, recording, sinks }
     }
 }

@@ -5,16 +5,24 @@ use std::{io, sync::Arc};
 use crate::{
     config::{Config, SinkConfig, SinkKind},
     delivery::{Delivery, Lane, Setup, Sink},
+    detection::Identity,
     journal::News,
-    metrics::Ledger,
-    sinks::{loki::Loki, webhook::Webhook},
+    metrics::{Ledger, Metrics, View},
+    sinks::{
+        loki::Loki,
+        remote_write::{self, Gather, RemoteWrite, SinkSetup, external_labels, try_out},
+        webhook::Webhook,
+    },
     tenants::Tenants,
 };
+
+/// The file of samples that wait, beside the journal.
+const SAMPLES: &str = "remote-write.db";
 
 /// Starts delivery. Before anything is journaled.
 pub fn start(config: &Config, tenants: &Tenants, news: Arc<News>, ledger: &Ledger) -> io::Result<Delivery> {
     Delivery::start(Setup {
-        lanes: config.sinks.iter().map(lane).collect(),
+        lanes: config.sinks.iter().filter_map(lane).collect(),
         path: config.journal.path.clone(),
         tenants: tenants.iter().map(|tenant| Arc::clone(&tenant.name)).collect(),
         news,
@@ -22,12 +30,58 @@ pub fn start(config: &Config, tenants: &Tenants, news: Arc<News>, ledger: &Ledge
     })
 }
 
-/// A sink that is ready to be used.
-pub fn lane(config: &SinkConfig) -> Lane {
+/// Starts remote-write, if there is a sink for it.
+pub fn start_remote_write(
+    config: &Config,
+    identity: &Identity,
+    tenants: &Tenants,
+    metrics: &Arc<Metrics>,
+    ledger: &Ledger,
+) -> io::Result<Option<RemoteWrite>> {
+    let sinks: Vec<SinkSetup> = config.sinks.iter().filter_map(remote_write).collect();
+    if sinks.is_empty() {
+        return Ok(None);
+    }
+    let metrics = Arc::clone(metrics);
+    let setup = remote_write::Setup {
+        sinks,
+        tenants: tenants.iter().map(|tenant| Arc::clone(&tenant.name)).collect(),
+        node: identity.node.clone(),
+        cluster: identity.cluster.clone(),
+        path: config.journal.path.with_file_name(SAMPLES),
+        gather: Gather(Arc::new(move || metrics.gather(View::Everything))),
+        metrics: ledger.sinks.remote_write.clone(),
+    };
+    RemoteWrite::start(setup).map(Some)
+}
+
+fn remote_write(config: &SinkConfig) -> Option<SinkSetup> {
+    let SinkConfig { name, feed, kind: SinkKind::RemoteWrite(settings) } = config else { return None };
+    Some(SinkSetup { name: name.as_str().into(), settings: settings.clone(), feed: feed.clone() })
+}
+
+/// Sends one made-up sample to a sink that takes samples, as of the first tenant that it is for. The error is what came
+/// back.
+pub async fn try_remote_write(config: &Config, sink: &SinkConfig) -> Result<(), String> {
+    let SinkConfig { feed, kind: SinkKind::RemoteWrite(settings), .. } = sink else {
+        return Err("it takes no samples".into());
+    };
+    let Identity { node, cluster, .. } = super::identity(config);
+    let tenants = Tenants::new(&config.tenants, &node, config.rate_limit);
+    let Some(tenant) = tenants.iter().find(|tenant| feed.filter.wants_tenant(&tenant.name)) else {
+        return Err("it is for none of the tenants of this node".into());
+    };
+    let external = external_labels(&node, &cluster, &settings.external_labels);
+    try_out(settings, &tenant.name, external).await
+}
+
+/// A sink of detections that is ready to be used.
+pub fn lane(config: &SinkConfig) -> Option<Lane> {
     let SinkConfig { name, feed, kind } = config;
     let sink: Arc<dyn Sink> = match kind {
         SinkKind::Webhook(settings) => Arc::new(Webhook::new(settings.clone())),
         SinkKind::Loki(settings) => Arc::new(Loki::new(settings.clone())),
+        SinkKind::RemoteWrite(_) => return None,
     };
-    Lane { name: name.as_str().into(), sink, feed: Arc::new(feed.clone()) }
+    Some(Lane { name: name.as_str().into(), sink, feed: Arc::new(feed.clone()) })
 }

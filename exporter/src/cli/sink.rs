@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::{ConfigArgs, Exit, print, report, report_chain, table, visible};
 use crate::{
     app,
-    config::{Config, Format, OutputConfig},
-    delivery::{Entry, Lane, Sent},
+    config::{Config, Format, OutputConfig, SinkConfig},
+    delivery::{Entry, Sent},
     detection::{Detection, Formatter, PLATFORM_TENANT},
 };
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(310);
 
 #[derive(Debug, Subcommand)]
 pub enum SinkCommand {
-    /// Send one made-up detection to each sink, and say what came back
+    /// Send one made-up detection, or sample, to each sink, and say what came back
     Test(TestArgs),
 }
 
@@ -36,9 +36,9 @@ pub fn execute(command: SinkCommand) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let wanted = |sink: &&crate::config::SinkConfig| name.as_ref().is_none_or(|name| *name == sink.name);
-    let lanes: Vec<Lane> = config.sinks.iter().filter(wanted).map(app::lane).collect();
-    if lanes.is_empty() {
+    let wanted = |sink: &&SinkConfig| name.as_ref().is_none_or(|name| *name == sink.name);
+    let sinks: Vec<&SinkConfig> = config.sinks.iter().filter(wanted).collect();
+    if sinks.is_empty() {
         report(&match name {
             Some(name) => format!("yagura: no sink is named '{}'", visible(&name)),
             None => "yagura: no sink is configured".into(),
@@ -54,28 +54,35 @@ pub fn execute(command: SinkCommand) -> Exit {
         }
     };
     let mut failed = false;
-    let rows: Vec<Vec<String>> = lanes
+    let rows: Vec<Vec<String>> = sinks
         .iter()
-        .map(|lane| {
-            let sending = lane.sink.send(PLATFORM_TENANT, std::slice::from_ref(&entry));
+        .map(|sink| {
+            let sending = send(&config, sink, &entry);
             let result = match runtime.block_on(async { timeout(PATIENCE, sending).await }) {
-                Ok(Sent { refusal: None, .. }) => "taken".to_owned(),
-                Ok(Sent { refusal: Some(refusal), .. }) => {
+                Ok(Ok(())) => "taken".to_owned(),
+                Ok(Err(what)) => {
                     failed = true;
-                    visible(&refusal.to_string())
+                    visible(&what)
                 }
                 Err(_) => {
                     failed = true;
                     "no answer".into()
                 }
             };
-            vec![lane.name.to_string(), result]
+            vec![sink.name.clone(), result]
         })
         .collect();
     match print(&table(&rows)) {
         Exit::Fine if failed => Exit::Findings,
         exit => exit,
     }
+}
+
+/// One detection, or, to a sink that takes samples, one sample. The error is what came back.
+async fn send(config: &Config, sink: &SinkConfig, entry: &Entry) -> Result<(), String> {
+    let Some(lane) = app::lane(sink) else { return app::try_remote_write(config, sink).await };
+    let Sent { refusal, .. } = lane.sink.send(PLATFORM_TENANT, std::slice::from_ref(entry)).await;
+    refusal.map_or(Ok(()), |refusal| Err(refusal.to_string()))
 }
 
 /// As the journal would have it.

@@ -143,8 +143,8 @@ impl RawConfig {
             engines.finish(errors);
         }
         let window = raw.window.as_ref().map_or(DEFAULT_WINDOW, |window| window.value);
-        raw.sinks = sinks::read(&mut root, errors, &mut raw.sinks_at);
         raw.tenants = tenants::read(&mut root, errors, window, &mut raw.journal_shares);
+        raw.sinks = sinks::read(&mut root, errors, &mut raw.sinks_at, &raw.tenants);
         root.finish(errors);
         raw
     }

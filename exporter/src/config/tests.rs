@@ -7,7 +7,7 @@ use crate::{
     secret::Secret,
     sinks::{
         http::{Authorization, Target},
-        loki,
+        loki, remote_write,
         tenant_ids::TenantIds,
         webhook::{self, Form},
     },
@@ -252,6 +252,44 @@ fn a_loki_is_read() {
 }
 
 #[test]
+fn remote_write_is_read() {
+    let text = "journal: {enabled: false}\ntenants: [{name: shop, match: {nodes: [a]}}]\nsinks:\n- name: m\n  type: remote_write\n  \
+                url: http://v:8480/insert/{tenant_id}/prometheus/api/v1/write\n  version: 2\n  interval: 30s\n  \
+                tenant_ids: [{tenant: shop, id: \"3:0\"}]\n  tenant_id: \"7\"\n  tenants: [s*, platform]\n  \
+                external_labels: [{name: zone, value: a}]\n  spool: {max_size: 1MiB, max_age: 1h}\n  \
+                retry: {first: 1s, longest: 2s}\n";
+    let config = parse(text).unwrap();
+    let [SinkConfig { name, feed, kind: SinkKind::RemoteWrite(settings) }] = &config.sinks[..] else {
+        panic!("{:?}", config.sinks)
+    };
+    assert_eq!((name.as_str(), feed.pace.longest), ("m", Duration::from_secs(2)));
+    assert!(feed.filter.wants_tenant("shop") && !feed.filter.wants_tenant("ml"));
+    let named = [("shop".to_owned(), "3:0".to_owned())].into();
+    let expected = remote_write::Settings {
+        target: Target {
+            timeout: Duration::from_secs(10),
+            ..Target::to("http://v:8480/insert/%7Btenant_id%7D/prometheus/api/v1/write".parse().unwrap())
+        },
+        version: remote_write::Version::Two,
+        interval: Duration::from_secs(30),
+        tenancy: remote_write::Tenancy::Path(TenantIds { named, otherwise: Some("7".into()) }),
+        external_labels: [("zone".to_owned(), "a".to_owned())].into(),
+        bounds: remote_write::Bounds { max_size: 1 << 20, max_age: Duration::from_secs(3600) },
+    };
+    assert_eq!(settings, &expected);
+    let plain = parse("sinks: [{name: m, type: remote_write, url: 'http://p:9090/api/v1/write'}]").unwrap();
+    let SinkKind::RemoteWrite(settings) = &plain.sinks[0].kind else { panic!("{:?}", plain.sinks) };
+    assert_eq!(
+        (settings.version, &settings.tenancy),
+        (remote_write::Version::One, &remote_write::Tenancy::Plain)
+    );
+    assert_eq!(
+        (settings.interval, settings.bounds),
+        (Duration::from_secs(15), remote_write::Bounds::default())
+    );
+}
+
+#[test]
 fn errors_say_where_and_what() {
     for (text, expected) in [
         ("rule_file: []", "1:1: unknown key 'rule_file', did you mean 'rules_files'?"),
@@ -358,7 +396,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{}]",
-            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki, remote_write",
         ),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
@@ -372,7 +410,10 @@ fn errors_say_where_and_what() {
             "sinks: [{name: stdout, type: webhook, url: 'http://x/'}]",
             "1:16: 'stdout' is the name of a sink that there always is",
         ),
-        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook, loki"),
+        (
+            "sinks: [{name: a, type: kafka, url: 'http://x/'}]",
+            "1:25: 'kafka' is not one of: webhook, loki, remote_write",
+        ),
         ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
         ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
         (
@@ -435,6 +476,63 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: loki, url: 'http://x/', limits: {creation_grace_period: 4000d}}]",
             "1:81: creation_grace_period is more than ten years",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', version: 3, interval: 0}]",
+            "1:66: 3 is not one of: 1, 2\nyagura.yaml:1:79: 0s is not between 1s and 3600s",
+        ),
+        ("sinks: [{name: a, type: remote_write, url: 'http://x/', rules: [r]}]", "1:57: unknown key 'rules'"),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/{tenant}/'}]",
+            "1:9: in the path of this url, and nowhere else, {tenant_id} may stand",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/?t={tenant_id}'}]",
+            "1:9: in the path of this url, and nowhere else, {tenant_id} may stand",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/{tenant_id}/w'}]",
+            "1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/{tenant_id}/w', tenants: [shop], tenant_ids: [{tenant: shop, id: 3/4}]}]\ntenants: [{name: shop, match: {nodes: [a]}}]",
+            "1:9: tenant 'shop' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:119: '3/4' is not ACCOUNT or ACCOUNT:PROJECT, each a number below 2^32",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', tenancy: labels, tenant_id: '4294967296'}]",
+            "1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:85: '4294967296' is not ACCOUNT or ACCOUNT:PROJECT, each a number below 2^32",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', tenancy: labels, tenant_id: 'team-{tenant}'}]",
+            "1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:85: 'team-0' is not ACCOUNT or ACCOUNT:PROJECT, each a number below 2^32",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', tenant_id: '3'}]",
+            "1:9: tenant_ids are for a url with {tenant_id} in its path, 'tenancy: labels' or a tenant_header",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/{tenant_id}', tenancy: labels, tenant_id: '3'}]",
+            "1:9: one of: {tenant_id} in the url, 'tenancy: labels', tenant_header",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', tenant_header: X-T, tenant_id: 'a|b', headers: [{name: x-t, value: v}]}]",
+            "1:9: the header 'x-t' says whose samples they are: it cannot be in headers\nyagura.yaml:1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:88: 'a|b' is no tenant: letters, digits and !-_.*'(), at most 150",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', headers: [{name: Content-Type, value: v}]}]",
+            "1:9: remote-write has its own header 'Content-Type'",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', external_labels: [{name: a-b, value: v}, {name: c}]}]",
+            "1:82: 'a-b' is no name of a label\nyagura.yaml:1:98: an external label must have a name and a value",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', tenancy: labels, tenant_id: '1', external_labels: [{name: vm_account_id, value: '7'}]}]",
+            "1:9: with 'tenancy: labels', vm_account_id and vm_project_id are made from tenant_ids",
+        ),
+        (
+            "sinks: [{name: a, type: remote_write, url: 'http://x/', spool: {max_size: 1KiB, max_age: 1s}}]",
+            "1:75: 1024 is not between 1MiB and 1TiB\nyagura.yaml:1:90: 1s is not between 60s and 2592000s",
         ),
         (
             "journal: {enabled: false}\nsinks: [{name: a, type: webhook, url: 'http://x/'}]",

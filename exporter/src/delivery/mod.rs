@@ -21,6 +21,7 @@ mod tests;
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
+pub use breaker::{Breaker, Change};
 pub use engine::{Delivery, Lane, Setup};
 pub use filter::Filter;
 

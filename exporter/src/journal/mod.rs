@@ -26,6 +26,7 @@ pub use reader::{Filter, Reader, Stats, TenantStats};
 pub use retention::Bound;
 pub use schema::open_beside;
 pub use writer::Journal;
+pub(crate) use writer::set_aside;
 
 /// How the journal is kept.
 #[derive(Clone, Debug, PartialEq)]

@@ -282,7 +282,7 @@ fn now_ns() -> i64 {
 }
 
 /// Renames the file and what belongs to it, so that nothing is lost and nothing is in the way.
-fn set_aside(path: &Path) -> Result<(), JournalError> {
+pub(crate) fn set_aside(path: &Path) -> Result<(), JournalError> {
     let stamp = now_ns() / 1_000_000_000;
     for end in ["", "-wal", "-shm"] {
         let named = |more: &str| -> PathBuf {

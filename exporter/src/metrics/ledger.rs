@@ -14,7 +14,11 @@
 //! resumed + spooled = sent + rejected + filtered + lost + unsent
 //! ```
 //!
-//! where the `spooled` of all its tenants is `journaled`.
+//! where the `spooled` of all its tenants is `journaled`. Of the samples of remote-write:
+//!
+//! ```text
+//! resumed + gathered = sent + rejected + dropped + pending
+//! ```
 //!
 //! With `rule_matching: first` (the default) an event has at most one detection, so `detections = matched`.
 
@@ -24,7 +28,7 @@ use exporter_common::{counters::TypeCounters, event_type::EventType};
 use serde::Serialize;
 
 use super::{
-    JournalCounters, KubernetesCounters, LaneBalance, SinkMetrics,
+    JournalCounters, KubernetesCounters, LaneBalance, SinkMetrics, WriteBalance,
     counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
 };
 
@@ -95,6 +99,8 @@ pub struct Balance {
     pub journaled: u64,
     /// By sink and tenant, what became of these.
     pub sinks: Vec<LaneBalance>,
+    /// By sink and tenant, what became of the samples that were gathered for it.
+    pub remote_write: Vec<WriteBalance>,
 }
 
 /// `lost` by reason.
@@ -142,6 +148,7 @@ impl Ledger {
             dropped: detections.saturating_sub(delivered + suppressed),
             journaled: self.journal.all_written(),
             sinks: self.sinks.balances(),
+            remote_write: self.sinks.remote_write.balances(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod journal;
 mod kubernetes;
 mod ledger;
 mod process;
+mod remote_write;
 mod sinks;
 mod view;
 
@@ -30,8 +31,9 @@ pub use detections::Series;
 pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
+pub use remote_write::{Dropped, WriteBalance, WriteCounters, WriteMetrics, WriteNumbers};
 pub use sinks::{LaneBalance, LaneCounters, LaneNumbers, SinkMetrics};
-pub use view::View;
+pub use view::{View, owner};
 
 /// Most series of a tenant's detections, if nothing else is said.
 const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;
@@ -190,6 +192,7 @@ impl Metrics {
         registry.register(Box::new(build))?;
         ledger.journal.begin(PLATFORM_TENANT);
         registry.register(Box::new(ledger.journal.removed.clone()))?;
+        registry.register(Box::new(remote_write::WriteCollector::new(ledger.sinks.remote_write.clone())?))?;
         registry.register(Box::new(sinks::SinkCollector::new(ledger.sinks.clone())?))?;
         registry.register(Box::new(collector::LedgerCollector::new(ledger)?))?;
         registry.register(Box::new(process::ProcessCollector::new()?))?;

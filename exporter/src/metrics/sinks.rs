@@ -18,6 +18,7 @@ use prometheus::{
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::remote_write::WriteMetrics;
 use crate::delivery::Reason;
 
 /// The numbers of a lane; all that follows from one step is changed at once.
@@ -111,6 +112,8 @@ pub struct LaneBalance {
 /// All lanes, as metrics.
 #[derive(Clone, Debug, Default)]
 pub struct SinkMetrics {
+    /// Of those that are sent samples.
+    pub remote_write: WriteMetrics,
     lanes: Arc<Mutex<Vec<Arc<LaneCounters>>>>,
 }
 
@@ -166,10 +169,10 @@ impl SinkMetrics {
                 f64::from(u8::from(!down)),
             ];
             for (family, value) in families.iter_mut().zip(plain) {
-                family.sample(&lane, None, value);
+                family.sample(&lane.sink, &lane.tenant, None, value);
             }
             for (reason, count) in Reason::ALL.iter().zip(failed) {
-                failures.sample(&lane, Some(reason.name()), count as f64);
+                failures.sample(&lane.sink, &lane.tenant, Some(reason.name()), count as f64);
             }
         }
         families.push(failures);
@@ -178,7 +181,7 @@ impl SinkMetrics {
 }
 
 /// Name, kind and help.
-type About = (&'static str, MetricType, &'static str);
+pub(super) type About = (&'static str, MetricType, &'static str);
 
 /// In the order of the samples.
 const FAMILIES: [About; 11] = [
@@ -219,7 +222,7 @@ const FAMILIES: [About; 11] = [
 const FAILURES: About =
     ("yagura_sink_failed_total", MetricType::COUNTER, "Requests that failed and are made again.");
 
-struct Family {
+pub(super) struct Family {
     name: &'static str,
     kind: MetricType,
     help: &'static str,
@@ -227,19 +230,28 @@ struct Family {
 }
 
 impl Family {
-    fn new((name, kind, help): &About) -> Family {
+    pub fn new((name, kind, help): &About) -> Family {
         Family { name, kind: *kind, help, samples: Vec::new() }
     }
 
-    fn sample(&mut self, lane: &LaneCounters, reason: Option<&str>, value: f64) {
-        let labels = [("sink", Some(&*lane.sink)), ("tenant", Some(&*lane.tenant)), ("reason", reason)];
+    pub fn sample(&mut self, sink: &str, tenant: &str, reason: Option<&str>, value: f64) {
+        let labels = [("sink", Some(sink)), ("tenant", Some(tenant)), ("reason", reason)];
         let pairs = labels.into_iter().filter_map(|(name, value)| {
             let mut pair = LabelPair::default();
             pair.set_name(name.to_owned());
             pair.set_value(value?.to_owned());
             Some(pair)
         });
-        let mut metric = Metric::from_label(pairs.collect());
+        self.push(pairs.collect(), value);
+    }
+
+    /// One without labels.
+    pub fn sample_of_none(&mut self, value: f64) {
+        self.push(Vec::new(), value);
+    }
+
+    fn push(&mut self, labels: Vec<LabelPair>, value: f64) {
+        let mut metric = Metric::from_label(labels);
         if self.kind == MetricType::GAUGE {
             let mut gauge = Gauge::default();
             gauge.set_value(value);
@@ -251,6 +263,28 @@ impl Family {
         }
         self.samples.push(metric);
     }
+
+    /// Nothing if it has no samples.
+    pub fn into_proto(self) -> Option<MetricFamily> {
+        let Family { name, kind, help, samples } = self;
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(samples);
+        (!family.get_metric().is_empty()).then_some(family)
+    }
+}
+
+/// Of families by sink and tenant, and by reason too.
+pub(super) fn descs(plain: &[About], by_reason: &[About]) -> prometheus::Result<Vec<Desc>> {
+    let all = plain.iter().map(|about| (about, &["sink", "tenant"][..]));
+    all.chain(by_reason.iter().map(|about| (about, &["sink", "tenant", "reason"][..])))
+        .map(|((name, _, help), labels)| {
+            let labels = labels.iter().map(ToString::to_string).collect();
+            Desc::new((*name).to_owned(), (*help).to_owned(), labels, Default::default())
+        })
+        .collect()
 }
 
 /// The registry's view of them.
@@ -262,15 +296,7 @@ pub(super) struct SinkCollector {
 
 impl SinkCollector {
     pub fn new(metrics: SinkMetrics) -> prometheus::Result<SinkCollector> {
-        let all = FAMILIES.iter().map(|about| (about, &["sink", "tenant"][..]));
-        let descs = all
-            .chain([(&FAILURES, &["sink", "tenant", "reason"][..])])
-            .map(|((name, _, help), labels)| {
-                let labels = labels.iter().map(ToString::to_string).collect();
-                Desc::new((*name).to_owned(), (*help).to_owned(), labels, Default::default())
-            })
-            .collect::<prometheus::Result<_>>()?;
-        Ok(SinkCollector { metrics, descs })
+        Ok(SinkCollector { metrics, descs: descs(&FAMILIES, &[FAILURES])? })
     }
 }
 
@@ -280,16 +306,6 @@ impl Collector for SinkCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let families = self.metrics.families().into_iter().filter(|family| !family.samples.is_empty());
-        families
-            .map(|Family { name, kind, help, samples }| {
-                let mut family = MetricFamily::default();
-                family.set_name(name.to_owned());
-                family.set_help(help.to_owned());
-                family.set_field_type(kind);
-                family.set_metric(samples);
-                family
-            })
-            .collect()
+        self.metrics.families().into_iter().filter_map(Family::into_proto).collect()
     }
 }

@@ -48,6 +48,7 @@ fn metrics() -> Metrics {
     // Its series are there once there is a sink.
     let (_, last) = tokio::sync::watch::channel(0);
     ledger.sinks.add(Arc::new(LaneCounters::new("s", "t", 0, 0, last)));
+    ledger.sinks.remote_write.add(Arc::new(WriteCounters::new("s", "t")));
     let metrics = Metrics::new(ledger).unwrap();
     metrics.detections_of(series("A rule", "Warning"));
     metrics

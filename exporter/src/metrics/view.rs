@@ -1,6 +1,6 @@
 //! Whose metrics: all, or what is one tenant's own.
 
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Metric, MetricFamily};
 
 use crate::detection::PLATFORM_TENANT;
 
@@ -12,16 +12,19 @@ pub enum View<'t> {
     Tenant(&'t str),
 }
 
+/// Whose a sample is.
+pub fn owner(metric: &Metric) -> &str {
+    let tenant = metric.get_label().iter().find(|label| label.name() == "tenant");
+    tenant.map_or(PLATFORM_TENANT, |label| label.value())
+}
+
 impl View<'_> {
     /// Leaves what belongs to it; families of which nothing is left are left out.
     pub fn of(self, mut families: Vec<MetricFamily>) -> Vec<MetricFamily> {
         let View::Tenant(wanted) = self else { return families };
         for family in &mut families {
             let mut metrics = family.take_metric();
-            metrics.retain(|metric| {
-                let tenant = metric.get_label().iter().find(|label| label.name() == "tenant");
-                tenant.map_or(PLATFORM_TENANT, |label| label.value()) == wanted
-            });
+            metrics.retain(|metric| owner(metric) == wanted);
             family.set_metric(metrics);
         }
         families.retain(|family| !family.get_metric().is_empty());

@@ -32,7 +32,7 @@ pub enum Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub head: String,
-    /// As text, if it is some.
+    /// As text, what is none replaced.
     pub body: String,
     pub bytes: Vec<u8>,
 }
@@ -148,9 +148,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                 return;
             }
         }
-        let content = bytes[end..end + length].to_vec();
+        let raw = bytes[end..end + length].to_vec();
         bytes.drain(..end + length);
-        let request = Request { head, body: String::from_utf8_lossy(&content).into_owned(), bytes: content };
+        let request = Request { head, body: String::from_utf8_lossy(&raw).into_owned(), bytes: raw };
         let scripted = state.script.lock().unwrap().pop_front();
         let judge = state.judge.lock().unwrap().clone();
         let act = scripted.or_else(|| judge.map(|judge| judge(&request))).unwrap_or(Act::Answer(200, ""));

@@ -7,6 +7,7 @@ use super::super::{
     walk::{Errors, Map, Spanned},
 };
 use crate::{
+    backoff::Pace,
     delivery::{Feed, Filter},
     rules::Priority,
     tenants::Pattern,
@@ -18,9 +19,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// `max_wait` is the type's default of `batch.max_wait`.
 pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors, mut max_wait: Duration) -> Feed {
     let default = Feed::default();
-    let patterns = |list: Option<Vec<Spanned<String>>>| -> Vec<Pattern> {
-        list.into_iter().flatten().map(|text| Pattern::new(&text.value)).collect()
-    };
     let minimum_priority = entry.string("minimum_priority", errors);
     let filter = Filter {
         tenants: patterns(entry.strings("tenants", errors)),
@@ -46,7 +44,23 @@ pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors, mut max_wait: Durat
         });
         map.finish(errors);
     }
-    let mut pace = default.pace;
+    let pace = pace(entry, default.pace, errors);
+    Feed { filter, pace, batch, batch_bytes, max_wait }
+}
+
+/// Of a sink that is sent samples: whose, and at what pace.
+pub(super) fn of_samples(entry: &mut Map<'_>, errors: &mut Errors) -> Feed {
+    let default = Feed::default();
+    let tenants = patterns(entry.strings("tenants", errors));
+    let pace = pace(entry, default.pace, errors);
+    Feed { filter: Filter { tenants, ..default.filter }, pace, ..default }
+}
+
+fn patterns(list: Option<Vec<Spanned<String>>>) -> Vec<Pattern> {
+    list.into_iter().flatten().map(|text| Pattern::new(&text.value)).collect()
+}
+
+fn pace(entry: &mut Map<'_>, mut pace: Pace, errors: &mut Errors) -> Pace {
     if let Some(mut map) = entry.map("retry", errors) {
         let first = map.duration("first", errors);
         pace.first = errors.parsed(first, pace.first, |&first| {
@@ -67,5 +81,5 @@ pub(super) fn read(entry: &mut Map<'_>, errors: &mut Errors, mut max_wait: Durat
         });
         map.finish(errors);
     }
-    Feed { filter, pace, batch, batch_bytes, max_wait }
+    pace
 }

@@ -2,6 +2,7 @@
 
 mod feed;
 mod loki;
+mod remote_write;
 mod target;
 mod webhook;
 
@@ -10,7 +11,7 @@ use std::{collections::HashSet, time::Duration};
 use saphyr::Marker;
 
 use super::walk::{Errors, Map, Spanned};
-use crate::{delivery::Feed, sinks};
+use crate::{delivery::Feed, sinks, tenants::Tenant};
 
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +25,30 @@ pub struct SinkConfig {
 pub enum SinkKind {
     Webhook(sinks::webhook::Settings),
     Loki(sinks::loki::Settings),
+    RemoteWrite(sinks::remote_write::Settings),
+}
+
+impl SinkKind {
+    /// Whether it is told of detections.
+    pub fn is_fed_from_journal(&self) -> bool {
+        !matches!(self, SinkKind::RemoteWrite(_))
+    }
 }
 
 /// Longest name: it is a label.
 const MAX_NAME: usize = 64;
 /// What `type` can be.
-const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook)), ("loki", Some(Type::Loki))];
+const TYPES: &[(&str, Option<Type>)] = &[
+    ("webhook", Some(Type::Webhook)),
+    ("loki", Some(Type::Loki)),
+    ("remote_write", Some(Type::RemoteWrite)),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Webhook,
     Loki,
+    RemoteWrite,
 }
 
 impl Type {
@@ -42,17 +56,21 @@ impl Type {
     const fn max_wait(self) -> Duration {
         match self {
             Type::Loki => Duration::from_secs(1),
-            Type::Webhook => Duration::ZERO,
+            Type::Webhook | Type::RemoteWrite => Duration::ZERO,
         }
     }
 }
 
-/// Reads the list.
-pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<Marker>) -> Vec<SinkConfig> {
+/// Reads the list; `first`: where the first sink is that needs the journal.
+pub(super) fn read(
+    root: &mut Map<'_>,
+    errors: &mut Errors,
+    first: &mut Option<Marker>,
+    tenants: &[Tenant],
+) -> Vec<SinkConfig> {
     let mut names = HashSet::new();
     let mut sinks = Vec::new();
     for (at, mut entry) in root.maps("sinks", errors) {
-        first.get_or_insert(at);
         let name = entry.string("name", errors);
         match &name {
             None => errors.at(at, "a sink must have a name".into()),
@@ -68,10 +86,19 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<M
             errors.at(at, format!("a sink must have a type: {}", names.join(", ")));
         }
         let Some(kind) = errors.choice(kind, TYPES, None) else { continue };
-        let feed = feed::read(&mut entry, errors, kind.max_wait());
+        let feed = match kind {
+            Type::RemoteWrite => feed::of_samples(&mut entry, errors),
+            _ => feed::read(&mut entry, errors, kind.max_wait()),
+        };
+        if kind != Type::RemoteWrite {
+            first.get_or_insert(at);
+        }
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
             Type::Loki => loki::read(at, &mut entry, errors).map(SinkKind::Loki),
+            Type::RemoteWrite => {
+                remote_write::read(at, &mut entry, &feed, tenants, errors).map(SinkKind::RemoteWrite)
+            }
         };
         entry.finish(errors);
         if let (Some(kind), Some(name)) = (kind, name) {
