@@ -16,8 +16,10 @@ const MAX_SEARCHED: usize = 8 << 10;
 const MAX_TOLD: usize = 1 << 10;
 /// Loki's own status for a tenant whose ingestion is blocked for a while: nothing was stored.
 const BLOCKED: u16 = 260;
-/// Refusals that are about the tenant and not about what it sends: all of it would be set aside.
+/// How refusals begin that are about the tenant and not about what it sends: all of it would be set aside.
 const ABOUT_TENANTS: [&str; 4] = ["no org id", "multiple org IDs present", "invalid tenant ID", "tenant ID "];
+/// Parts of refusals that are about how Loki is set up: the same.
+const ABOUT_SETUP: [&str; 2] = ["limits_config.allow_structured_metadata", "missing required labels"];
 
 /// Whether what was sent is Loki's now.
 pub(super) fn judge(answer: &Answer) -> Result<(), Refusal> {
@@ -26,7 +28,7 @@ pub(super) fn judge(answer: &Answer) -> Result<(), Refusal> {
         return Err(Refusal::Later { reason: Reason::Answer, what: told(), after: answer.retry_after() });
     }
     match answer.judge() {
-        Err(Refusal::Poison { .. }) if is_about_tenants(&text(answer, MAX_TOLD)) => {
+        Err(Refusal::Poison { .. }) if is_about_all(&text(answer, MAX_SEARCHED)) => {
             Err(Refusal::Later { reason: Reason::Denied, what: told(), after: None })
         }
         // A stream's labels come before what is wrong with it.
@@ -74,8 +76,9 @@ fn text(answer: &Answer, most: usize) -> String {
     String::from_utf8_lossy(bytes).trim_end().to_owned()
 }
 
-fn is_about_tenants(text: &str) -> bool {
+fn is_about_all(text: &str) -> bool {
     ABOUT_TENANTS.iter().any(|about| text.starts_with(about))
+        || ABOUT_SETUP.iter().any(|about| text.contains(about))
 }
 
 #[cfg(test)]
@@ -100,6 +103,12 @@ mod tests {
             (400, "multiple org IDs present", Some((Some(Reason::Denied), "multiple org"))),
             (400, "tenant ID 'a|b' contains unsupported character '|'", Some((Some(Reason::Denied), "a|b"))),
             (400, "error parsing labels '{rule=\"no org id\"}'", Some((None, "parsing labels"))),
+            (
+                400,
+                "stream '{}' includes structured metadata, but this feature is disallowed. Please see \
+                 `limits_config.allow_structured_metadata` or contact your Loki administrator to enable it.",
+                Some((Some(Reason::Denied), "disallowed")),
+            ),
             (401, "no org id", Some((Some(Reason::Denied), "no org id"))),
             (413, "", Some((None, "413"))),
             (429, "Ingestion rate limit exceeded", Some((Some(Reason::Throttled), "rate limit"))),

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -35,7 +35,7 @@ impl Loki {
         Loki { client: HttpClient::new(target), dialect, ids, limits, searches: Mutex::default() }
     }
 
-    fn searches(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
+    fn searches(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
