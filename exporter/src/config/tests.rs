@@ -451,15 +451,15 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: loki, url: 'http://x/', tenant_id: 'a|b'}]",
-            "1:60: 'a|b' is no tenant of Loki: letters, digits and !-_.*'(), at most 150",
+            "1:60: 'a|b' is no name of an organisation: letters, digits and !-_.*'(), at most 150",
         ),
         (
             "sinks: [{name: a, type: loki, url: 'http://x/', tenant_ids: [{tenant: t, id: ../x}]}]",
-            "1:78: '../x' is no tenant of Loki: letters, digits and !-_.*'(), at most 150",
+            "1:78: '../x' is no name of an organisation: letters, digits and !-_.*'(), at most 150",
         ),
         (
             "sinks: [{name: a, type: loki, dialect: victorialogs, url: 'http://x/', tenant_id: '{tenant}'}]",
-            "1:83: '{tenant}' is no tenant of VictoriaLogs: ACCOUNT or ACCOUNT:PROJECT, numbers of 32 bits",
+            "1:83: '{tenant}' is not ACCOUNT or ACCOUNT:PROJECT, each a number below 2^32",
         ),
         (
             "sinks: [{name: a, type: loki, dialect: elastic, url: 'http://x/'}]",
@@ -516,7 +516,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: remote_write, url: 'http://x/', tenant_header: X-T, tenant_id: 'a|b', headers: [{name: x-t, value: v}]}]",
-            "1:9: the header 'x-t' says whose samples they are: it cannot be in headers\nyagura.yaml:1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:88: 'a|b' is no tenant: letters, digits and !-_.*'(), at most 150",
+            "1:9: the header 'x-t' says whose samples they are: it cannot be in headers\nyagura.yaml:1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:88: 'a|b' is no name of an organisation: letters, digits and !-_.*'(), at most 150",
         ),
         (
             "sinks: [{name: a, type: remote_write, url: 'http://x/', headers: [{name: Content-Type, value: v}]}]",

@@ -16,10 +16,8 @@ use crate::{
     detection::PLATFORM_TENANT,
     sinks::{
         http::Target,
-        remote_write::{
-            Bounds, DEFAULT_INTERVAL, Settings, Tenancy, Version, check_account, check_org, has_place,
-        },
-        tenant_ids::TenantIds,
+        remote_write::{Bounds, DEFAULT_INTERVAL, Settings, Tenancy, Version, has_place},
+        tenant_ids::{TenantIds, check_account, check_org},
     },
     tenants::Tenant,
 };

@@ -2,6 +2,8 @@
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
+use crate::sinks::tenant_ids::{account, check_account, check_org};
+
 /// Whom we speak to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -15,12 +17,6 @@ pub enum Dialect {
 const ORG: HeaderName = HeaderName::from_static("x-scope-orgid");
 const ACCOUNT: HeaderName = HeaderName::from_static("accountid");
 const PROJECT: HeaderName = HeaderName::from_static("projectid");
-
-/// Loki's longest name of a tenant.
-const MAX_ORG: usize = 150;
-/// The longest of ours.
-const MAX_TENANT: usize = 63;
-const PLACE: &str = "{tenant}";
 
 impl Dialect {
     /// Where it takes requests.
@@ -39,28 +35,8 @@ impl Dialect {
     /// Whether it would take an id, in which `{tenant}` stands for any of our tenants' names.
     pub fn check(self, id: &str) -> Result<(), String> {
         match self {
-            Dialect::Loki => {
-                let longest = id.replace(PLACE, &"t".repeat(MAX_TENANT));
-                let plain = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
-                if longest.is_empty() || longest.len() > MAX_ORG || !longest.chars().all(plain) {
-                    return Err(format!(
-                        "'{id}' is no tenant of Loki: letters, digits and !-_.*'(), at most {MAX_ORG}"
-                    ));
-                }
-                if matches!(id, "." | "..") {
-                    return Err(format!("'{id}' is no tenant of Loki"));
-                }
-                Ok(())
-            }
-            Dialect::VictoriaLogs => {
-                let (account, project) = account(id);
-                if [account, project].into_iter().all(is_number) {
-                    return Ok(());
-                }
-                Err(format!(
-                    "'{id}' is no tenant of VictoriaLogs: ACCOUNT or ACCOUNT:PROJECT, numbers of 32 bits"
-                ))
-            }
+            Dialect::Loki => check_org(id),
+            Dialect::VictoriaLogs => check_account(id),
         }
     }
 
@@ -80,14 +56,6 @@ impl Dialect {
         }
         Ok(headers)
     }
-}
-
-fn account(id: &str) -> (&str, &str) {
-    id.split_once(':').unwrap_or((id, "0"))
-}
-
-fn is_number(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use encode::Version;
 pub use engine::{Gather, RemoteWrite, Setup, SinkSetup};
-pub use route::{Tenancy, check_account, check_org, has_place};
+pub use route::{Tenancy, has_place};
 pub use try_out::try_out;
 
 use super::http::Target;

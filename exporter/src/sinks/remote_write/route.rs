@@ -6,12 +6,10 @@ use reqwest::{
 };
 
 use super::Settings;
-use crate::sinks::tenant_ids::TenantIds;
+use crate::sinks::tenant_ids::{TenantIds, account, check_account, check_org};
 
 /// `{tenant_id}` in the path of a URL that was parsed.
 const PLACE: &str = "%7Btenant_id%7D";
-/// Longest name of an organisation, as Mimir has it.
-const MAX_ORG: usize = 150;
 
 /// How the receiver is told whose samples they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Settings {
             }
             Tenancy::Labels(ids) => {
                 let id = ids.of(tenant).filter(|id| check_account(id).is_ok())?;
-                let (account, project) = id.split_once(':').unwrap_or((&id, "0"));
+                let (account, project) = account(&id);
                 let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
                 route.labels = vec![label("vm_account_id", account), label("vm_project_id", project)];
             }
@@ -75,24 +73,4 @@ pub fn has_place(url: &Url) -> Result<bool, String> {
         return Err("in the path of this url, and nowhere else, {tenant_id} may stand".into());
     }
     Ok(rest.len() != url.path().len())
-}
-
-/// An account of VictoriaMetrics, with or without a project: `3`, `3:0`.
-pub fn check_account(id: &str) -> Result<(), String> {
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok();
-    let (account, project) = id.split_once(':').unwrap_or((id, "0"));
-    if number(account) && number(project) {
-        Ok(())
-    } else {
-        Err(format!("'{id}' is not ACCOUNT or ACCOUNT:PROJECT, each a number below 2^32"))
-    }
-}
-
-/// An organisation's name as Mimir and Cortex take it in `X-Scope-OrgID`; one, not several.
-pub fn check_org(id: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
-    if id.is_empty() || id.len() > MAX_ORG || !id.chars().all(plain) || matches!(id, "." | "..") {
-        return Err(format!("'{id}' is no tenant: letters, digits and !-_.*'(), at most {MAX_ORG}"));
-    }
-    Ok(())
 }
