@@ -26,6 +26,7 @@ use crate::{
     metrics::{Ledger, Metrics},
     recording::Recorder,
     sinks::{
+        otlp::MetricsPush,
         queue::{Sender, queue},
         remote_write::RemoteWrite,
         stdout::{End, StdoutSink},
@@ -43,6 +44,7 @@ pub struct Outputs {
     end: watch::Receiver<Option<End>>,
     delivery: Option<Delivery>,
     remote_write: Option<RemoteWrite>,
+    metrics: Vec<MetricsPush>,
 }
 
 /// What ended in time.
@@ -54,7 +56,7 @@ pub struct Finished {
 }
 
 impl Outputs {
-    /// Starts the writer; returns what feeds it.
+    /// Starts the writer; returns what feeds it. On a runtime.
     pub fn start(
         config: &Config,
         identity: Identity,
@@ -65,6 +67,7 @@ impl Outputs {
         let (sender, mut receiver) = queue(config.queue_size);
         let mut delivery = None;
         let remote_write = sinks::start_remote_write(config, &identity, tenants, metrics, ledger)?;
+        let pushes = sinks::start_metrics(config, &identity, tenants, metrics);
         if config.journal.enabled {
             let news = Arc::new(News::default());
             // Room for what the journal writes at once.
@@ -91,7 +94,7 @@ impl Outputs {
             let end = sink.run(&receiver);
             ended.send_replace(Some(end));
         })?;
-        Ok((Outputs { end, delivery, remote_write }, sender))
+        Ok((Outputs { end, delivery, remote_write, metrics: pushes }, sender))
     }
 
     /// How the writer ended, once it has.
@@ -119,6 +122,9 @@ impl Outputs {
             Some(remote_write) => remote_write.finish(until.max(Instant::now() + LAST_SAMPLES)).await,
             None => true,
         };
+        for push in self.metrics.drain(..) {
+            push.finish(until.max(Instant::now() + LAST_SAMPLES)).await;
+        }
         if !samples {
             tracing::error!("remote-write did not end in time: some samples may be sent again");
         }

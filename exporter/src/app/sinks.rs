@@ -10,6 +10,7 @@ use crate::{
     metrics::{Ledger, Metrics, View},
     sinks::{
         loki::Loki,
+        otlp::{self, MetricsPush, Otlp, PushSetup},
         remote_write::{self, Gather, RemoteWrite, SinkSetup, external_labels, try_out},
         webhook::Webhook,
     },
@@ -55,6 +56,33 @@ pub fn start_remote_write(
     RemoteWrite::start(setup).map(Some)
 }
 
+/// Starts the sinks that are sent the registry by OTLP. On a runtime.
+pub fn start_metrics(
+    config: &Config,
+    identity: &Identity,
+    tenants: &Tenants,
+    metrics: &Arc<Metrics>,
+) -> Vec<MetricsPush> {
+    let wanted = config.sinks.iter().filter_map(|sink| match &sink.kind {
+        SinkKind::Otlp(settings) => Some((sink, settings, settings.metrics?)),
+        _ => None,
+    });
+    wanted
+        .map(|(sink, settings, interval)| {
+            let own = tenants.iter().filter(|tenant| sink.feed.filter.wants_tenant(&tenant.name));
+            let metrics = Arc::clone(metrics);
+            MetricsPush::start(PushSetup {
+                name: sink.name.clone(),
+                settings: settings.clone(),
+                interval,
+                tenants: own.map(|tenant| Arc::clone(&tenant.name)).collect(),
+                identity: identity.clone(),
+                gather: otlp::Gather(Arc::new(move |view| metrics.gather(view))),
+            })
+        })
+        .collect()
+}
+
 fn remote_write(config: &SinkConfig) -> Option<SinkSetup> {
     let SinkConfig { name, feed, kind: SinkKind::RemoteWrite(settings) } = config else { return None };
     Some(SinkSetup { name: name.as_str().into(), settings: settings.clone(), feed: feed.clone() })
@@ -81,6 +109,7 @@ pub fn lane(config: &SinkConfig) -> Option<Lane> {
     let sink: Arc<dyn Sink> = match kind {
         SinkKind::Webhook(settings) => Arc::new(Webhook::new(settings.clone())),
         SinkKind::Loki(settings) => Arc::new(Loki::new(settings.clone())),
+        SinkKind::Otlp(settings) => Arc::new(Otlp::new(settings.clone())),
         SinkKind::RemoteWrite(_) => return None,
     };
     Some(Lane { name: name.as_str().into(), sink, feed: Arc::new(feed.clone()) })

@@ -252,6 +252,26 @@ fn a_loki_is_read() {
 }
 
 #[test]
+fn an_otlp_is_read() {
+    let otlp = |more: &str| {
+        let config = parse(&format!("sinks: [{{name: o, type: otlp, url: 'http://o:4318'{more}}}]")).unwrap();
+        let SinkConfig { kind: SinkKind::Otlp(settings), .. } = config.sinks[0].clone() else {
+            panic!("{config:?}")
+        };
+        settings
+    };
+    let plain = otlp("");
+    assert_eq!((plain.gzip, &plain.tenant_header, plain.metrics), (false, &None, None));
+    let settings = otlp(
+        ", compression: gzip, tenant_header: X-Scope-OrgID, tenant_id: 't-{tenant}', metrics: {interval: 30s}",
+    );
+    let (header, ids) = settings.tenant_header.unwrap();
+    assert_eq!((header.as_str(), ids.of("shop").as_deref()), ("x-scope-orgid", Some("t-shop")));
+    assert_eq!((settings.gzip, settings.metrics), (true, Some(Duration::from_secs(30))));
+    assert_eq!(otlp(", metrics: {}").metrics, Some(Duration::from_secs(60)));
+}
+
+#[test]
 fn remote_write_is_read() {
     let text = "journal: {enabled: false}\ntenants: [{name: shop, match: {nodes: [a]}}]\nsinks:\n- name: m\n  type: remote_write\n  \
                 url: http://v:8480/insert/{tenant_id}/prometheus/api/v1/write\n  version: 2\n  interval: 30s\n  \
@@ -396,7 +416,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{}]",
-            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki, remote_write",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki, remote_write, otlp",
         ),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
@@ -412,7 +432,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: kafka, url: 'http://x/'}]",
-            "1:25: 'kafka' is not one of: webhook, loki, remote_write",
+            "1:25: 'kafka' is not one of: webhook, loki, remote_write, otlp",
         ),
         ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
         ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
@@ -476,6 +496,18 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: loki, url: 'http://x/', limits: {creation_grace_period: 4000d}}]",
             "1:81: creation_grace_period is more than ten years",
+        ),
+        (
+            "sinks: [{name: a, type: otlp, url: 'http://x/', compression: zstd, metrics: {interval: 0}}]",
+            "1:62: 'zstd' is not one of: none, gzip\nyagura.yaml:1:88: 0s is not between 1s and 3600s",
+        ),
+        (
+            "sinks: [{name: a, type: otlp, url: 'http://x/', tenant_header: 'a b', tenant_id: t}]",
+            "1:9: tenant_ids are for a tenant_header\nyagura.yaml:1:64: 'a b' is no header: invalid HTTP header name",
+        ),
+        (
+            "sinks: [{name: a, type: otlp, url: 'http://x/', tenant_header: X-T}]",
+            "1:9: tenant_header needs tenant_id or tenant_ids",
         ),
         (
             "sinks: [{name: a, type: remote_write, url: 'http://x/', version: 3, interval: 0}]",

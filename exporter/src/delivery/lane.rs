@@ -167,6 +167,21 @@ impl Worker {
                 }
                 self.fails(course, reason, &what, after, newest)
             }
+            Some(Refusal::Part { rejected, what }) => {
+                self.works(course);
+                course.until = None;
+                // The numbers of those that were passed above.
+                let rejected = rejected.min(taken) as u64;
+                let mut numbers = self.counters.numbers();
+                numbers.sent -= rejected;
+                numbers.rejected += rejected;
+                drop(numbers);
+                tracing::error!(
+                    sink = %self.name, tenant = %self.tenant, rejected, what,
+                    "the receiver has not kept some detections, and does not say which"
+                );
+                Next::Again
+            }
             Some(Refusal::Poison { what }) => {
                 // The receiver is there and answers.
                 self.works(course);

@@ -78,6 +78,8 @@ pub enum Refusal {
     Later { reason: Reason, what: String, after: Option<Duration> },
     /// The receiver will not take these bytes, however often they come: of several entries at least one is at fault.
     Poison { what: String },
+    /// The receiver took them but for some, and does not say which: none of them is to be sent again.
+    Part { rejected: usize, what: String },
 }
 
 /// Label of a failure's metric.
@@ -125,7 +127,9 @@ impl Reason {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Later { what, .. } | Refusal::Poison { what } => f.write_str(what),
+            Refusal::Later { what, .. } | Refusal::Poison { what } | Refusal::Part { what, .. } => {
+                f.write_str(what)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod loki;
+pub mod otlp;
 pub mod queue;
 #[cfg(test)]
 pub(crate) mod receiver;

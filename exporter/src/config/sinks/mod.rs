@@ -2,6 +2,7 @@
 
 mod feed;
 mod loki;
+mod otlp;
 mod remote_write;
 mod target;
 mod webhook;
@@ -26,6 +27,7 @@ pub enum SinkKind {
     Webhook(sinks::webhook::Settings),
     Loki(sinks::loki::Settings),
     RemoteWrite(sinks::remote_write::Settings),
+    Otlp(sinks::otlp::Settings),
 }
 
 impl SinkKind {
@@ -42,6 +44,7 @@ const TYPES: &[(&str, Option<Type>)] = &[
     ("webhook", Some(Type::Webhook)),
     ("loki", Some(Type::Loki)),
     ("remote_write", Some(Type::RemoteWrite)),
+    ("otlp", Some(Type::Otlp)),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +52,14 @@ enum Type {
     Webhook,
     Loki,
     RemoteWrite,
+    Otlp,
 }
 
 impl Type {
     /// How long detections wait for others to go with, if nothing is said.
     const fn max_wait(self) -> Duration {
         match self {
-            Type::Loki => Duration::from_secs(1),
+            Type::Loki | Type::Otlp => Duration::from_secs(1),
             Type::Webhook | Type::RemoteWrite => Duration::ZERO,
         }
     }
@@ -96,6 +100,7 @@ pub(super) fn read(
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
             Type::Loki => loki::read(at, &mut entry, errors).map(SinkKind::Loki),
+            Type::Otlp => otlp::read(at, &mut entry, errors).map(SinkKind::Otlp),
             Type::RemoteWrite => {
                 remote_write::read(at, &mut entry, &feed, tenants, errors).map(SinkKind::RemoteWrite)
             }

@@ -118,7 +118,7 @@ mod tests {
                 let what = refusal.to_string();
                 match refusal {
                     Refusal::Later { reason, .. } => (Some(reason), what),
-                    Refusal::Poison { .. } => (None, what),
+                    Refusal::Poison { .. } | Refusal::Part { .. } => (None, what),
                 }
             });
             match (&result, expected) {

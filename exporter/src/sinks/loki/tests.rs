@@ -100,7 +100,7 @@ async fn deliver(sink: &Loki, entries: &[Entry]) -> Vec<(i64, String)> {
                 rejected.push((entries[taken].seq, what));
                 taken += 1;
             }
-            Some(Refusal::Later { .. }) => {}
+            Some(Refusal::Later { .. } | Refusal::Part { .. }) => {}
         }
     }
     rejected

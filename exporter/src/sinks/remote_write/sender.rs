@@ -37,7 +37,9 @@ pub(super) async fn send(client: &HttpClient, route: &Route, request: Request) -
     headers.insert(VERSION, HeaderValue::from_static(version.header()));
     let answer = client.post(route.url.clone(), version.content_type(), headers, body).await;
     match answer.and_then(|answer| judge(version, samples, &answer)) {
-        Err(Refusal::Poison { what }) => Ok(Done { sent: 0, rejected: samples, what: Some(what) }),
+        Err(Refusal::Poison { what } | Refusal::Part { what, .. }) => {
+            Ok(Done { sent: 0, rejected: samples, what: Some(what) })
+        }
         Err(Refusal::Later { reason, what, after }) => Err(Later { reason, what, after }),
         Ok(done) => Ok(done),
     }

@@ -1,0 +1,49 @@
+//! `type: otlp`.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderName;
+use saphyr::Marker;
+
+use super::{
+    super::{
+        walk::{Errors, Map},
+        within,
+    },
+    target,
+};
+use crate::sinks::{otlp::Settings, tenant_ids::check_org};
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) fn read(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Option<Settings> {
+    let target = target::read(at, entry, errors);
+    let compression = entry.string("compression", errors);
+    let gzip = errors.choice(compression, &[("none", false), ("gzip", true)], false);
+    let name = entry.string("tenant_header", errors);
+    let header: Option<HeaderName> = errors.parsed(name, None, |name| {
+        HeaderName::try_from(name).map(Some).map_err(|error| format!("'{name}' is no header: {error}"))
+    });
+    let ids = target::tenant_ids(entry, errors, check_org);
+    let tenant_header = match header {
+        Some(header) => {
+            if ids.named.is_empty() && ids.otherwise.is_none() {
+                errors.at(at, "tenant_header needs tenant_id or tenant_ids".into());
+            }
+            Some((header, ids))
+        }
+        None => {
+            if !ids.named.is_empty() || ids.otherwise.is_some() {
+                errors.at(at, "tenant_ids are for a tenant_header".into());
+            }
+            None
+        }
+    };
+    let metrics = entry.map("metrics", errors).map(|mut map| {
+        let time = map.duration("interval", errors);
+        let time = errors.parsed(time, DEFAULT_INTERVAL, |&time| within(time, 1, 3600));
+        map.finish(errors);
+        time
+    });
+    Some(Settings { target: target?, gzip, tenant_header, metrics })
+}
