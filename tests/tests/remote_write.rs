@@ -76,7 +76,7 @@ fn victoria_metrics(address: SocketAddr) -> Box<dyn Store> {
 fn config(address: SocketAddr, journal: &Path, more: &str) -> String {
     format!(
         "node: node-1\njournal:\n  path: {}\n{TENANTS}sinks:\n\
-         - {{name: rw, type: remote_write, url: 'http://{address}/api/v1/write', interval: 1s, timeout: 5s, \
+         - {{name: rw, type: remote_write, url: 'http://{address}/api/v1/write', interval: 1s, timeout: 30s, \
          retry: {{first: 10ms, longest: 200ms}}{more}}}\n",
         journal.display()
     )

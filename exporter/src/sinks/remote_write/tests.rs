@@ -33,7 +33,8 @@ type Sample = (BTreeMap<String, String>, f64, i64);
 
 fn settings(url: reqwest::Url) -> Settings {
     Settings {
-        target: Target::to(url),
+        // Longer than a busy machine takes: what was taken is not to come again.
+        target: Target { timeout: Duration::from_secs(30), ..Target::to(url) },
         version: Version::One,
         interval: Duration::from_millis(20),
         tenancy: Tenancy::Plain,
@@ -173,6 +174,33 @@ fn families_become_the_series_of_a_scrape() {
     ];
     assert_eq!(of("platform"), expected.map(str::to_owned).into());
     assert!(!by_tenant(&families, |tenant| tenant == "shop").contains_key("platform"));
+}
+
+#[test]
+fn a_summary_becomes_its_quantiles_sum_and_count() {
+    use prometheus::proto::{Metric, MetricType, Quantile, Summary};
+    let mut quantile = Quantile::default();
+    quantile.set_quantile(0.99);
+    quantile.set_value(2.5);
+    let mut summary = Summary::default();
+    summary.set_quantile(vec![quantile]);
+    summary.set_sample_sum(7.5);
+    summary.set_sample_count(4);
+    let mut metric = Metric::default();
+    metric.set_summary(summary);
+    let mut family = MetricFamily::default();
+    family.set_name("s".into());
+    family.set_field_type(MetricType::SUMMARY);
+    family.set_metric(vec![metric]);
+    let series = by_tenant(&[family], |_| true).remove("platform").unwrap();
+    let found: Vec<(String, f64)> =
+        series.iter().map(|one| (format!("{:?}", one.labels), one.value)).collect();
+    let expected = [
+        (r#"[("__name__", "s"), ("quantile", "0.99")]"#, 2.5),
+        (r#"[("__name__", "s_sum")]"#, 7.5),
+        (r#"[("__name__", "s_count")]"#, 4.0),
+    ];
+    assert_eq!(found, expected.map(|(labels, value)| (labels.to_owned(), value)));
 }
 
 fn one_series(labels: &[(&str, &str)], value: f64) -> Series {
@@ -531,7 +559,9 @@ fn an_answer_means_this() {
         (Version::Two, 204, Some("4"), Some((4, 6))),
         (Version::Two, 204, Some("400"), Some((10, 0))),
         (Version::Two, 400, Some("9"), Some((9, 1))),
-        (Version::Two, 415, None, Some((0, 10))),
+        (Version::Two, 413, None, Some((0, 10))),
+        (Version::Two, 415, None, None),
+        (Version::One, 415, None, Some((0, 10))),
         (Version::Two, 503, Some("9"), None),
     ] {
         let done = judge::judge(version, 10, &answer(status, written)).ok();
@@ -545,6 +575,10 @@ fn an_answer_means_this() {
 fn lane(path: PathBuf, bounds: Bounds, metrics: &WriteMetrics) -> Lane {
     let mut spool = Spool::new(path, metrics.clone());
     spool.opens();
+    lane_with(Arc::new(Mutex::new(spool)), bounds, metrics)
+}
+
+fn lane_with(spool: Arc<Mutex<Spool>>, bounds: Bounds, metrics: &WriteMetrics) -> Lane {
     let lane = Lane::new(Parts {
         sink: "rw".into(),
         tenant: "shop".into(),
@@ -553,7 +587,7 @@ fn lane(path: PathBuf, bounds: Bounds, metrics: &WriteMetrics) -> Lane {
         version: Version::One,
         bounds,
         external: BTreeMap::new(),
-        spool: Arc::new(Mutex::new(spool)),
+        spool,
     });
     metrics.add(Arc::clone(&lane.counters));
     lane.resume();
@@ -681,6 +715,44 @@ fn without_a_file_memory_keeps_a_little() {
     lane.close();
     let end = balance(&metrics);
     assert_eq!((end.sent, end.pending), (2000, 0), "what is in memory ends with the daemon");
+}
+
+#[test]
+fn what_a_full_disk_does_not_take_waits_in_memory_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let metrics = WriteMetrics::default();
+    let mut file = Spool::new(path.clone(), metrics.clone());
+    file.opens();
+    let spool = Arc::new(Mutex::new(file));
+    let limit = |pages| spool.lock().unwrap().with(|disk| disk.limit_pages(pages));
+    let lane = lane_with(Arc::clone(&spool), Bounds::default(), &metrics);
+    let now = lane::now_ms();
+    for n in 0..30_i64 {
+        match n {
+            5 => limit(1),
+            20 => limit(1 << 20),
+            _ => Some(()),
+        }
+        .unwrap();
+        lane.take(many(300, n as usize), now + n);
+    }
+    assert!(metrics.spool_failures() > 0);
+    assert_eq!((balance(&metrics).pending, balance(&metrics).dropped), (9000, 0));
+    for n in 0..10 {
+        assert_eq!(first(&lane).unwrap().time_ms, now + n);
+        lane.done(300, 0);
+    }
+    drop((lane, spool));
+    // The rest is on disk, in order.
+    let metrics = WriteMetrics::default();
+    let lane = self::lane(path, Bounds::default(), &metrics);
+    assert_eq!(balance(&metrics).resumed, 6000);
+    for n in 10..30 {
+        assert_eq!(first(&lane).unwrap().time_ms, now + n);
+        lane.done(300, 0);
+    }
+    assert_eq!(balance(&metrics).sent, 6000);
 }
 
 #[test]
