@@ -347,13 +347,16 @@ fn each_tenants_samples_are_in_its_account_and_in_no_other() {
     if !kernel_tests_run() {
         return;
     }
-    for (path, more) in [
-        ("/insert/{tenant_id}/prometheus/api/v1/write", ""),
-        ("/insert/multitenant/prometheus/api/v1/write", ", tenancy: labels"),
+    let folder = tempfile::tempdir().expect("a folder");
+    // It needs no journal, but has a file beside it.
+    let journal = format!("journal:\n  enabled: false\n  path: {}/journal.db\n", folder.path().display());
+    for (path, more, head) in [
+        ("/insert/{tenant_id}/prometheus/api/v1/write", "", ""),
+        ("/insert/multitenant/prometheus/api/v1/write", ", tenancy: labels", &journal),
     ] {
         let double = Vminsert::start();
         let config = format!(
-            "cluster: c\n{TENANTS}sinks:\n- {{name: rw, type: remote_write, url: 'http://{}{path}', interval: 1s, \
+            "{head}cluster: c\n{TENANTS}sinks:\n- {{name: rw, type: remote_write, url: 'http://{}{path}', interval: 1s, \
              external_labels: [{{name: job, value: mine}}], \
              tenant_ids: [{{tenant: shop, id: '3:1'}}], tenant_id: '7'{more}}}\n",
             double.address()
