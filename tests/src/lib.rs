@@ -14,6 +14,8 @@
 //! - [`authority`]: an authority for certificates;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`server`]: the HTTP server under a double, plain or with TLS;
+//! - [`program`]: a real server of somebody else's; [`prometheus`], [`victoria_metrics`];
+//! - [`vminsert`]: a double of VictoriaMetrics' cluster, and of who takes remote-write 2.0;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
@@ -29,12 +31,16 @@ pub mod docker;
 pub mod http;
 pub mod live;
 pub mod loki;
+pub mod program;
+pub mod prometheus;
 pub mod raw;
 pub mod receiver;
 pub mod rows;
 pub mod scratch;
 pub mod server;
 pub mod text;
+pub mod victoria_metrics;
+pub mod vminsert;
 
 use std::{io::Write, path::PathBuf, time::Duration};
 

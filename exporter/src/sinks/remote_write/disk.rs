@@ -195,3 +195,11 @@ impl Disk {
         Ok(removed)
     }
 }
+
+#[cfg(test)]
+impl Disk {
+    /// As if the disk were this large.
+    pub fn limit_pages(&self, pages: u32) -> rusqlite::Result<()> {
+        self.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}"))
+    }
+}

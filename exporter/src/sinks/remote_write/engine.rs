@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -76,6 +79,10 @@ struct Sink {
     interval: Duration,
     client: Arc<HttpClient>,
     lanes: Vec<Arc<Lane>>,
+    /// All that are configured, also those that it is not for.
+    tenants: Vec<Arc<str>>,
+    /// That there are others has been said.
+    said: AtomicBool,
 }
 
 impl RemoteWrite {
@@ -171,7 +178,8 @@ fn open(sink: &SinkSetup, setup: &Setup, spool: &Arc<Mutex<Spool>>) -> Sink {
         lanes.push(lane);
     }
     let client = Arc::new(HttpClient::new(settings.target.clone()));
-    Sink { name: Arc::clone(name), interval: settings.interval, client, lanes }
+    let (name, tenants) = (Arc::clone(name), setup.tenants.clone());
+    Sink { name, interval: settings.interval, client, lanes, tenants, said: AtomicBool::new(false) }
 }
 
 /// Opens the spool's file if it is not open and that is due.
@@ -194,11 +202,17 @@ fn take(sink: &Sink, gather: &Gather) {
     // Its own moment: what is gathered is from before it.
     let families = (gather.0)();
     let now = now_ms();
-    let mut tenants = by_tenant(&families, |tenant| sink.lanes.iter().any(|lane| *lane.tenant == *tenant));
+    let wanted = |tenant: &str| {
+        // The journal may have detections of tenants that there were, and delivery metrics of these.
+        if !sink.tenants.iter().any(|known| **known == *tenant) && !sink.said.swap(true, Relaxed) {
+            tracing::warn!(sink = %sink.name, tenant, "samples of tenants that are not configured are sent nowhere");
+        }
+        sink.lanes.iter().any(|lane| *lane.tenant == *tenant)
+    };
+    let mut tenants = by_tenant(&families, wanted);
     for lane in &sink.lanes {
         lane.take(tenants.remove(&*lane.tenant).unwrap_or_default(), now);
     }
-    tracing::trace!(sink = %sink.name, "gathered");
 }
 
 /// Says at the start what does not work, and prevents nothing.
