@@ -6,6 +6,7 @@
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
+#   tools/toolchain.sh alertmanager   Alertmanager and amtool, for the tests of alerts
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -24,6 +25,15 @@ packages() {
     apt-get update -q >&2
     # shellcheck disable=SC2086 # a list of words on purpose
     apt-get install -y -q --no-install-recommends $missing >&2
+}
+
+# Until the end of this script no package starts a service of the machine's.
+no_services() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] && return
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod +x $policy
+    trap 'rm -f $policy' EXIT
 }
 
 # Is there a cargo that is new enough? A rustup toolchain on PATH is as good as Debian's.
@@ -53,21 +63,18 @@ containers)
     ;;
 docker)
     # The package would start an engine of the machine's, which changes its firewall: tests start their own.
-    policy=/usr/sbin/policy-rc.d
-    if command -v dockerd >/dev/null || [ -e $policy ]; then
-        packages docker.io busybox-static
-    else
-        printf '#!/bin/sh\nexit 101\n' >$policy
-        chmod +x $policy
-        trap 'rm -f $policy' EXIT
-        packages docker.io busybox-static
-    fi
+    command -v dockerd >/dev/null || no_services
+    packages docker.io busybox-static
+    ;;
+alertmanager)
+    command -v prometheus-alertmanager >/dev/null || no_services
+    packages prometheus-alertmanager
     ;;
 kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|alertmanager|kernels" >&2
     exit 2
     ;;
 esac

@@ -7,7 +7,7 @@ use crate::{
     delivery::{Delivery, Lane, Setup, Sink},
     journal::News,
     metrics::Ledger,
-    sinks::webhook::Webhook,
+    sinks::{file::FileSink, webhook::Webhook},
     tenants::Tenants,
 };
 
@@ -27,6 +27,7 @@ pub fn lane(config: &SinkConfig) -> Lane {
     let SinkConfig { name, feed, kind } = config;
     let sink: Arc<dyn Sink> = match kind {
         SinkKind::Webhook(settings) => Arc::new(Webhook::new(settings.clone())),
+        SinkKind::File(settings) => Arc::new(FileSink::new(settings.clone())),
     };
     Lane { name: name.as_str().into(), sink, feed: Arc::new(feed.clone()) }
 }

@@ -6,6 +6,7 @@ use crate::{
     rules::Selector,
     secret::Secret,
     sinks::{
+        file,
         http::{Authorization, Target},
         webhook::{self, Form},
     },
@@ -207,6 +208,28 @@ fn a_sink_is_read() {
 }
 
 #[test]
+fn a_file_sink_is_read() {
+    let settings = |text: &str| match parse(&format!("sinks: [{{name: a, type: file, path: {text}}}]")) {
+        Ok(config) => match config.sinks.into_iter().next().map(|sink| sink.kind) {
+            Some(SinkKind::File(settings)) => settings,
+            other => panic!("{other:?}"),
+        },
+        Err(error) => panic!("{error}"),
+    };
+    let expected = |path: &str, format, rotate| file::Settings { path: path.into(), format, rotate };
+    let rotate = |max_size, keep| Some(file::Rotate { max_size, keep });
+    assert_eq!(settings("/l"), expected("/l", Format::Json, None));
+    assert_eq!(
+        settings("'/l/{tenant}', format: text, rotate: {}"),
+        expected("/l/{tenant}", Format::Text, rotate(100 << 20, 5))
+    );
+    assert_eq!(
+        settings("/l, rotate: {max_size: 1MiB, keep: 9}"),
+        expected("/l", Format::Json, rotate(1 << 20, 9))
+    );
+}
+
+#[test]
 fn errors_say_where_and_what() {
     for (text, expected) in [
         ("rule_file: []", "1:1: unknown key 'rule_file', did you mean 'rules_files'?"),
@@ -297,7 +320,10 @@ fn errors_say_where_and_what() {
             "tenants: [{name: a, match: {nodes: [a]}, quota: {detections_per_second: -1}}]",
             "1:73: -1 is not between 0 and 1000000",
         ),
-        ("sinks: [{}]", "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook"),
+        (
+            "sinks: [{}]",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, file",
+        ),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
             "1:16: 'a b' is no name: letters, digits, '-', '_', '.', at most 64",
@@ -310,7 +336,7 @@ fn errors_say_where_and_what() {
             "sinks: [{name: stdout, type: webhook, url: 'http://x/'}]",
             "1:16: 'stdout' is the name of a sink that there always is",
         ),
-        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook"),
+        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook, file"),
         ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
         ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
         (
@@ -324,7 +350,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', basic_auth: {username: u}}]",
-            "1:66: basic_auth must have a username and a password",
+            "1:64: basic_auth must have a username and a password",
         ),
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', headers: [{name: X}]}]",
@@ -341,6 +367,25 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', retry: {first: 2s, longest: 1s}}]",
             "1:80: the longest wait is not between the first one and 1h",
+        ),
+        ("sinks: [{name: a, type: file}]", "1:9: this sink must have a path"),
+        ("sinks: [{name: a, type: file, path: log}]", "1:37: 'log' is not the absolute path of a file"),
+        ("sinks: [{name: a, type: file, path: /a/}]", "1:37: '/a/' is not the absolute path of a file"),
+        ("sinks: [{name: a, type: file, path: /a/../b}]", "1:37: '/a/../b' has '..' in it"),
+        (
+            "sinks: [{name: a, type: file, path: '/a/{rule}'}]",
+            "1:37: '/a/{rule}': only {tenant} can stand in braces",
+        ),
+        ("sinks: [{name: a, type: file, path: /a, format: xml}]", "1:49: 'xml' is not one of: json, text"),
+        ("sinks: [{name: a, type: file, path: /a, url: 'http://x/'}]", "1:41: unknown key 'url'"),
+        (
+            "sinks: [{name: a, type: file, path: /a, rotate: {max_size: 1}}]",
+            "1:60: 1 is not between 4KiB and 1024GiB",
+        ),
+        ("sinks: [{name: a, type: file, path: /a, rotate: {keep: 0}}]", "1:56: 0 is not between 1 and 1000"),
+        (
+            "sinks: [{name: a, type: file, path: /a}, {name: b, type: file, path: /a}]",
+            "1:70: a second sink with the path '/a'",
         ),
         (
             "journal: {enabled: false}\nsinks: [{name: a, type: webhook, url: 'http://x/'}]",

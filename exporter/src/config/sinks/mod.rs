@@ -1,6 +1,7 @@
 //! `sinks`: who is told of detections over a network.
 
 mod feed;
+mod file;
 mod target;
 mod webhook;
 
@@ -22,21 +23,24 @@ pub struct SinkConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     Webhook(sinks::webhook::Settings),
+    File(sinks::file::Settings),
 }
 
 /// Longest name: it is a label.
 const MAX_NAME: usize = 64;
 /// What `type` can be.
-const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook))];
+const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook)), ("file", Some(Type::File))];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Webhook,
+    File,
 }
 
 /// Reads the list.
 pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<Marker>) -> Vec<SinkConfig> {
     let mut names = HashSet::new();
+    let mut paths = HashSet::new();
     let mut sinks = Vec::new();
     for (at, mut entry) in root.maps("sinks", errors) {
         first.get_or_insert(at);
@@ -58,6 +62,7 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<M
         let feed = feed::read(&mut entry, errors);
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
+            Type::File => file::read(at, &mut entry, &mut paths, errors).map(SinkKind::File),
         };
         entry.finish(errors);
         if let (Some(kind), Some(name)) = (kind, name) {
