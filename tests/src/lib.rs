@@ -10,12 +10,14 @@
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
 //! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`docker`]: a Docker engine;
+//! - [`alertmanager`]: an Alertmanager, asked by amtool;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
 //! defect reaches.
 
+pub mod alertmanager;
 pub mod api_server;
 pub mod case;
 pub mod cgroups;

@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Format, OutputConfig},
     delivery::{Entry, Lane, Sent},
     detection::{Detection, Formatter, PLATFORM_TENANT},
+    metrics::SinkMetrics,
 };
 
 /// Longest time for one sink.
@@ -37,7 +38,8 @@ pub fn execute(command: SinkCommand) -> Exit {
         Err(exit) => return exit,
     };
     let wanted = |sink: &&crate::config::SinkConfig| name.as_ref().is_none_or(|name| *name == sink.name);
-    let lanes: Vec<Lane> = config.sinks.iter().filter(wanted).map(app::lane).collect();
+    let metrics = SinkMetrics::default();
+    let lanes: Vec<Lane> = config.sinks.iter().filter(wanted).map(|sink| app::lane(sink, &metrics)).collect();
     if lanes.is_empty() {
         report(&match name {
             Some(name) => format!("yagura: no sink is named '{}'", visible(&name)),

@@ -6,7 +6,7 @@ use crate::{
     rules::Selector,
     secret::Secret,
     sinks::{
-        file,
+        alertmanager, file,
         http::{Authorization, Target},
         webhook::{self, Form},
     },
@@ -230,6 +230,59 @@ fn a_file_sink_is_read() {
 }
 
 #[test]
+fn an_alertmanager_sink_is_read() {
+    let config = parse(
+        "sinks:
+- {name: plain, type: alertmanager, url: 'http://a:9093/prefix'}
+- name: full
+  type: alertmanager
+  urls: ['https://a/', 'https://b/']
+  basic_auth: {username: u, password: {file: /p}}
+  tls: {ca: /ca}
+  refresh: 30s
+  resolve_after: 10m
+  max_alerts: 50
+  dashboard_url: https://g/{tenant}
+  runbook_url: https://r/{rule}
+  generator_url: https://y/
+",
+    )
+    .unwrap();
+    let [plain, full] = &*config.sinks else { panic!("{:?}", config.sinks) };
+    let template = |text| Some(alertmanager::Template::parse(text).unwrap());
+    let target = |url: &str| Target {
+        authorization: Some(Authorization::Basic {
+            username: "u".into(),
+            password: Secret::File("/p".into()),
+        }),
+        ca: Some("/ca".into()),
+        timeout: Duration::from_secs(10),
+        ..Target::to(url.parse().unwrap())
+    };
+    let expected = alertmanager::Settings {
+        targets: vec![target("https://a/"), target("https://b/")],
+        refresh: Duration::from_secs(30),
+        resolve_after: Duration::from_secs(600),
+        max_alerts: 50,
+        links: alertmanager::Links {
+            dashboard_url: template("https://g/{tenant}"),
+            runbook_url: template("https://r/{rule}"),
+            generator_url: template("https://y/"),
+        },
+    };
+    assert_eq!(full.kind, SinkKind::Alertmanager(expected));
+    let url = "http://a:9093/prefix".parse().unwrap();
+    let expected = alertmanager::Settings {
+        targets: vec![Target { timeout: Duration::from_secs(10), ..Target::to(url) }],
+        refresh: Duration::from_secs(60),
+        resolve_after: Duration::from_secs(300),
+        max_alerts: 1000,
+        links: alertmanager::Links::default(),
+    };
+    assert_eq!(plain.kind, SinkKind::Alertmanager(expected));
+}
+
+#[test]
 fn errors_say_where_and_what() {
     for (text, expected) in [
         ("rule_file: []", "1:1: unknown key 'rule_file', did you mean 'rules_files'?"),
@@ -322,7 +375,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{}]",
-            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, file",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, file, alertmanager",
         ),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
@@ -336,7 +389,10 @@ fn errors_say_where_and_what() {
             "sinks: [{name: stdout, type: webhook, url: 'http://x/'}]",
             "1:16: 'stdout' is the name of a sink that there always is",
         ),
-        ("sinks: [{name: a, type: kafka, url: 'http://x/'}]", "1:25: 'kafka' is not one of: webhook, file"),
+        (
+            "sinks: [{name: a, type: kafka, url: 'http://x/'}]",
+            "1:25: 'kafka' is not one of: webhook, file, alertmanager",
+        ),
         ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
         ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
         (
@@ -386,6 +442,44 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: file, path: /a}, {name: b, type: file, path: /a}]",
             "1:70: a second sink with the path '/a'",
+        ),
+        ("sinks: [{name: a, type: alertmanager}]", "1:9: this sink must have either url or urls"),
+        ("sinks: [{name: a, type: alertmanager, urls: []}]", "1:9: this sink must have either url or urls"),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', urls: ['http://y/']}]",
+            "1:9: this sink must have either url or urls",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, urls: ['http://x/', 'http://x']}]",
+            "1:59: the same url again",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, urls: ['http://x/', y]}]",
+            "1:59: no URL: relative URL without a base",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/?a=b'}]",
+            "1:44: the url of an Alertmanager has no query and no fragment",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/api/v2/alerts'}]",
+            "1:44: the url of an Alertmanager is without /api/v2/alerts",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', refresh: 100ms}]",
+            "1:66: 0.1s is not between 1s and 3600s",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', resolve_after: 8d}]",
+            "1:72: 691200s is not between 1s and 604800s",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', max_alerts: 0}]",
+            "1:69: 0 is not between 1 and 10000",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', runbook_url: 'https://r/{pod}'}]",
+            "1:70: '{pod}' is not one of: rule, tenant, namespace, cluster, severity, uuid",
         ),
         (
             "journal: {enabled: false}\nsinks: [{name: a, type: webhook, url: 'http://x/'}]",

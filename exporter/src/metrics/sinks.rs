@@ -18,6 +18,7 @@ use prometheus::{
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::AlertmanagerCounters;
 use crate::delivery::Reason;
 
 /// The numbers of a lane; all that follows from one step is changed at once.
@@ -112,12 +113,21 @@ pub struct LaneBalance {
 #[derive(Clone, Debug, Default)]
 pub struct SinkMetrics {
     lanes: Arc<Mutex<Vec<Arc<LaneCounters>>>>,
+    alertmanagers: Arc<Mutex<Vec<Arc<AlertmanagerCounters>>>>,
 }
 
 impl SinkMetrics {
     /// A lane begins: its numbers are exported from now on.
     pub fn add(&self, lane: Arc<LaneCounters>) {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+    }
+
+    /// A sink of Alertmanagers begins.
+    pub fn alertmanager(&self, sink: &str) -> Arc<AlertmanagerCounters> {
+        let counters = Arc::new(AlertmanagerCounters::new(sink));
+        let mut all = self.alertmanagers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Arc::clone(&counters));
+        counters
     }
 
     /// What became of what, by sink and tenant.
@@ -173,7 +183,25 @@ impl SinkMetrics {
             }
         }
         families.push(failures);
+        families.extend(self.of_alertmanagers());
         families
+    }
+
+    fn of_alertmanagers(&self) -> [Family; 3] {
+        let [mut alerts, mut collapsed, mut posts] = ALERTMANAGERS.map(|(about, _)| Family::new(&about));
+        let all = self.alertmanagers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for sink in all {
+            for (tenant, active, without) in sink.tenants() {
+                let labels = [("sink", sink.sink()), ("tenant", &*tenant)];
+                alerts.labelled(labels, active as f64);
+                collapsed.labelled(labels, without as f64);
+            }
+            for (alertmanager, result, count) in sink.posts() {
+                let labels = [("sink", sink.sink()), ("alertmanager", &*alertmanager), ("result", result)];
+                posts.labelled(labels, count as f64);
+            }
+        }
+        [alerts, collapsed, posts]
     }
 }
 
@@ -219,6 +247,34 @@ const FAMILIES: [About; 11] = [
 const FAILURES: About =
     ("yagura_sink_failed_total", MetricType::COUNTER, "Requests that failed and are made again.");
 
+/// And their labels.
+const ALERTMANAGERS: [(About, &[&str]); 3] = [
+    (
+        (
+            "yagura_alertmanager_alerts",
+            MetricType::GAUGE,
+            "Alerts that are active, of a sink of type alertmanager.",
+        ),
+        &["sink", "tenant"],
+    ),
+    (
+        (
+            "yagura_alertmanager_collapsed_total",
+            MetricType::COUNTER,
+            "Detections told by an alert that they share because too many are active.",
+        ),
+        &["sink", "tenant"],
+    ),
+    (
+        (
+            "yagura_alertmanager_posts_total",
+            MetricType::COUNTER,
+            "Requests to each Alertmanager, by what came of them.",
+        ),
+        &["sink", "alertmanager", "result"],
+    ),
+];
+
 struct Family {
     name: &'static str,
     kind: MetricType,
@@ -233,11 +289,15 @@ impl Family {
 
     fn sample(&mut self, lane: &LaneCounters, reason: Option<&str>, value: f64) {
         let labels = [("sink", Some(&*lane.sink)), ("tenant", Some(&*lane.tenant)), ("reason", reason)];
-        let pairs = labels.into_iter().filter_map(|(name, value)| {
+        self.labelled(labels.into_iter().filter_map(|(name, value)| Some((name, value?))), value);
+    }
+
+    fn labelled<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: f64) {
+        let pairs = labels.into_iter().map(|(name, value)| {
             let mut pair = LabelPair::default();
             pair.set_name(name.to_owned());
-            pair.set_value(value?.to_owned());
-            Some(pair)
+            pair.set_value(value.to_owned());
+            pair
         });
         let mut metric = Metric::from_label(pairs.collect());
         if self.kind == MetricType::GAUGE {
@@ -265,6 +325,7 @@ impl SinkCollector {
         let all = FAMILIES.iter().map(|about| (about, &["sink", "tenant"][..]));
         let descs = all
             .chain([(&FAILURES, &["sink", "tenant", "reason"][..])])
+            .chain(ALERTMANAGERS.iter().map(|(about, labels)| (about, *labels)))
             .map(|((name, _, help), labels)| {
                 let labels = labels.iter().map(ToString::to_string).collect();
                 Desc::new((*name).to_owned(), (*help).to_owned(), labels, Default::default())

@@ -48,6 +48,9 @@ fn metrics() -> Metrics {
     // Its series are there once there is a sink.
     let (_, last) = tokio::sync::watch::channel(0);
     ledger.sinks.add(Arc::new(LaneCounters::new("s", "t", 0, 0, last)));
+    let alertmanager = ledger.sinks.alertmanager("s");
+    alertmanager.tenant("t", 0, 0);
+    alertmanager.peer("a");
     let metrics = Metrics::new(ledger).unwrap();
     metrics.detections_of(series("A rule", "Warning"));
     metrics

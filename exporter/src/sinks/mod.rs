@@ -1,5 +1,6 @@
 //! Sinks: where detections go. A sink sees only detections, never events or rules.
 
+pub mod alertmanager;
 pub mod file;
 pub mod http;
 pub mod queue;

@@ -1,5 +1,6 @@
 //! `sinks`: who is told of detections over a network.
 
+mod alertmanager;
 mod feed;
 mod file;
 mod target;
@@ -24,17 +25,23 @@ pub struct SinkConfig {
 pub enum SinkKind {
     Webhook(sinks::webhook::Settings),
     File(sinks::file::Settings),
+    Alertmanager(sinks::alertmanager::Settings),
 }
 
 /// Longest name: it is a label.
 const MAX_NAME: usize = 64;
 /// What `type` can be.
-const TYPES: &[(&str, Option<Type>)] = &[("webhook", Some(Type::Webhook)), ("file", Some(Type::File))];
+const TYPES: &[(&str, Option<Type>)] = &[
+    ("webhook", Some(Type::Webhook)),
+    ("file", Some(Type::File)),
+    ("alertmanager", Some(Type::Alertmanager)),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Webhook,
     File,
+    Alertmanager,
 }
 
 /// Reads the list.
@@ -63,6 +70,7 @@ pub(super) fn read(root: &mut Map<'_>, errors: &mut Errors, first: &mut Option<M
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
             Type::File => file::read(at, &mut entry, &mut paths, errors).map(SinkKind::File),
+            Type::Alertmanager => alertmanager::read(at, &mut entry, errors).map(SinkKind::Alertmanager),
         };
         entry.finish(errors);
         if let (Some(kind), Some(name)) = (kind, name) {

@@ -76,7 +76,12 @@ impl HttpClient {
 
     /// Whether the receiver is there and lets us in, without giving it anything.
     pub async fn probe(&self) -> Result<(), Refusal> {
-        match self.client()?.head(self.target.url.clone()).send().await {
+        self.probe_at(self.target.url.clone()).await
+    }
+
+    /// The same, of another of its URLs.
+    pub async fn probe_at(&self, url: Url) -> Result<(), Refusal> {
+        match self.client()?.head(url).send().await {
             // Whatever else it thinks of a request without a detection: it is there.
             Ok(answer) if matches!(answer.status().as_u16(), 401 | 403) => Answer::read(answer).await.judge(),
             Ok(_) => Ok(()),
