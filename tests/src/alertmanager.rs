@@ -65,6 +65,13 @@ impl Alertmanager {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
+    /// Posts alerts, as somebody else does.
+    pub fn post(&self, alerts: &Value) {
+        let client = Client::plain(self.address.to_string());
+        let answer = client.post("/am/api/v2/alerts", &[], alerts.to_string().as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
     /// Waits until something is so of what is firing, which is returned.
     pub fn until(&self, what: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let end = Instant::now() + DEADLINE;

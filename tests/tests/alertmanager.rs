@@ -1,6 +1,11 @@
 //! Detections as alerts in real Alertmanagers.
 
-use std::{collections::BTreeSet, fs::File, net::SocketAddr};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use end_to_end::{
     alertmanager::Alertmanager,
@@ -10,6 +15,7 @@ use end_to_end::{
     receiver::free_address,
 };
 use serde_json::{Value, json};
+use yagura::detection::iso8601;
 
 const OPENED: &str = "
 - rule: Opened a file
@@ -162,6 +168,33 @@ fn alertmanagers_that_were_away_have_everything_in_the_end() {
     let first = Alertmanager::start(one);
     first.until("all are firing", |alerts| owners(alerts) == more);
     daemon.stop().balance();
+}
+
+#[test]
+fn a_node_that_is_quiet_does_not_resolve_what_another_still_sees() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let address = free_address();
+    let server = Alertmanager::start(address);
+    let daemon = Daemon::start(&Options {
+        rules: SEEN,
+        config: &config(&[address], "refresh: 1s, resolve_after: 5s"),
+        ..Options::default()
+    });
+    post(&daemon, "other", "seen");
+    let mine = server.until("it fires", |alerts| alerts.len() == 1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos();
+    let time = |seconds: u64| iso8601(u64::try_from(now).expect("a time") + seconds * 1_000_000_000);
+    server.post(&json!([{"labels": mine[0]["labels"], "startsAt": time(0), "endsAt": time(120)}]));
+    daemon.until("it is quiet here", |daemon| {
+        sink_metric(daemon, "sent_total", "platform") == 1.0
+            && daemon.metric("yagura_alertmanager_alerts{sink=\"am\",tenant=\"platform\"}") == 0.0
+    });
+    let [alert] = &*server.alerts() else { panic!("not one alert: {:#?}", server.alerts()) };
+    assert_eq!(alert["fingerprint"], mine[0]["fingerprint"]);
+    assert_eq!(alert["startsAt"], mine[0]["startsAt"], "the earlier of both");
+    daemon.stop();
 }
 
 #[test]
