@@ -10,6 +10,7 @@
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
 //! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`docker`]: a Docker engine;
+//! - [`authority`]: an authority that signs certificates;
 //! - [`alertmanager`]: an Alertmanager, asked by amtool;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
@@ -19,6 +20,7 @@
 
 pub mod alertmanager;
 pub mod api_server;
+pub mod authority;
 pub mod case;
 pub mod cgroups;
 pub mod containerd;

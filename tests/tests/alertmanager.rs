@@ -8,7 +8,7 @@ use std::{
 };
 
 use end_to_end::{
-    alertmanager::Alertmanager,
+    alertmanager::{Alertmanager, PASSWORD, USER},
     daemon::{Daemon, Options, yagura},
     http::Client,
     kernel_tests_run,
@@ -211,4 +211,36 @@ fn a_test_detection_shows_that_it_works() {
     server.until("it fires", |alerts| {
         alerts.first().is_some_and(|alert| alert["labels"]["alertname"] == "Test of a sink")
     });
+}
+
+#[test]
+fn one_that_is_guarded_lets_in_who_shows_what_it_asks_for() {
+    let address = free_address();
+    let server = Alertmanager::start_guarded(address);
+    let folder = server.folder();
+    let at = |name: &str| folder.join(name).display().to_string();
+    std::fs::write(at("password"), format!("{PASSWORD}\n")).expect("a file");
+    std::fs::write(at("wrong"), "guess").expect("a file");
+    let trusted = format!("ca: {}", at("ca.pem"));
+    let shown = format!("certificate: {}, key: {}", at("client.pem"), at("client.key"));
+    for (tls, password, expected) in [
+        (format!("{trusted}, {shown}"), "wrong", Err("401 Unauthorized")),
+        (trusted.clone(), "password", Err("")),
+        (shown.clone(), "password", Err("invalid peer certificate: UnknownIssuer")),
+        (format!("{trusted}, {shown}"), "password", Ok("taken")),
+    ] {
+        let file = at("yagura.yaml");
+        let config = format!(
+            "sinks: [{{name: am, type: alertmanager, url: 'https://{address}/am', timeout: 5s, tls: {{{tls}}}, \
+             basic_auth: {{username: {USER}, password: {{file: {}}}}}}}]\n",
+            at(password)
+        );
+        std::fs::write(&file, config).expect("a file");
+        let output = yagura(&["sink", "test", "--config", &file]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.success(), expected.is_ok(), "{tls}: {output:?}");
+        assert!(said.contains(expected.unwrap_or_else(|what| what)), "{said}");
+        assert!(!said.contains(PASSWORD) && !said.contains("guess"), "{said}");
+        assert_eq!(server.alerts().len(), usize::from(expected.is_ok()), "{tls}");
+    }
 }

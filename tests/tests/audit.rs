@@ -3,14 +3,13 @@
 use std::{fs, io::Write};
 
 use end_to_end::{
+    authority::Authority,
     containerd::{Container, Containerd, Pod},
     daemon::{Daemon, Options, yagura},
     http::Client,
 };
 use flate2::{Compression, write::GzEncoder};
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
+use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::{Value, json};
 
 /// Recorded from an API server, by what happened.
@@ -231,38 +230,12 @@ fn a_token_is_asked_for() {
     daemon.stop();
 }
 
-/// An authority, and what it signs.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// Certificate and key.
-    fn sign(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        let key = KeyPair::generate().expect("a key");
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("parameters");
-        params.extended_key_usages = vec![usage];
-        (params.signed_by(&key, &self.issuer).expect("a certificate").pem(), key.serialize_pem())
-    }
-}
-
 #[test]
 fn a_clients_certificate_is_asked_for() {
     if off() {
         return;
     }
-    let (servers, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let (servers, clients, strangers) = (Authority::generate(), Authority::generate(), Authority::generate());
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

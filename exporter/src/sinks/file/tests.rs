@@ -201,3 +201,31 @@ async fn writes_to_nothing_but_a_plain_file_with_one_name() {
     all_taken(&sink, "t", &entries(0..1)).await;
     assert_eq!(fs::metadata(at("link")).unwrap().nlink(), 1);
 }
+
+#[tokio::test]
+async fn a_disk_that_hangs_delays_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = sink(&folder.path().join("{tenant}"), None);
+    let (hung, (held, holds), (release, released)) =
+        (sink.file("a").unwrap(), std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+    let disk = std::thread::spawn(move || {
+        let _guard = lock(&hung);
+        held.send(()).unwrap();
+        released.recv().unwrap();
+    });
+    holds.recv().unwrap();
+    let entries = entries(0..2);
+    let mut waiting = sink.send("a", &entries);
+    // All on this one thread.
+    let other = sink.send("b", &entries);
+    let sent = tokio::select! {
+        biased;
+        sent = &mut waiting => panic!("{sent:?}"),
+        sent = other => sent,
+    };
+    assert_eq!(sent, Sent { taken: 2, refusal: None });
+    release.send(()).unwrap();
+    disk.join().unwrap();
+    assert_eq!(waiting.await, sent);
+    assert_eq!(text(folder.path().join("a")), json(0..2));
+}
