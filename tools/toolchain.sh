@@ -9,6 +9,7 @@
 #   tools/toolchain.sh clock    libfaketime, for the test with a clock that is set back
 #   tools/toolchain.sh prometheus        a Prometheus with promtool, for the tests of remote-write
 #   tools/toolchain.sh victoriametrics   a single-node VictoriaMetrics, for the same
+#   tools/toolchain.sh alertmanager   Alertmanager and amtool, for the tests of alerts
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -79,11 +80,15 @@ victoriametrics)
 clock)
     packages libfaketime
     ;;
+alertmanager)
+    command -v prometheus-alertmanager >/dev/null || no_services
+    packages prometheus-alertmanager
+    ;;
 kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|clock|prometheus|victoriametrics|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|clock|prometheus|victoriametrics|alertmanager|kernels" >&2
     exit 2
     ;;
 esac

@@ -257,13 +257,7 @@ impl Formatter {
     }
 
     fn text(&self, detection: &Detection, out: &mut Vec<u8>) {
-        escape_into(&self.prefixed(detection), out, |out, c| match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_ascii() => drop(write!(out, "\\x{:02x}", u32::from(c))),
-            c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
-        });
+        escape_text(&self.prefixed(detection), out);
     }
 
     /// `HH:MM:SS.nanoseconds: Priority message`, as Falco prints it.
@@ -290,6 +284,17 @@ pub fn iso8601(ns: u64) -> String {
 /// (C0, DEL, C1), line separators and bidirectional overrides.
 fn is_hostile(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
+/// Appends text that comes from a workload with nothing in it that could break a line or deceive a reader.
+pub fn escape_text(text: &str, out: &mut Vec<u8>) {
+    escape_into(text, out, |out, c| match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c if c.is_ascii() => drop(write!(out, "\\x{:02x}", u32::from(c))),
+        c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+    });
 }
 
 fn escape_into(text: &str, out: &mut Vec<u8>, escape: impl Fn(&mut String, char)) {

@@ -217,7 +217,8 @@ impl Daemon {
 
     /// The address it listens on, from its log.
     pub fn address(&self) -> String {
-        let line = self.log(|line| address_in(line).is_some());
+        // Other lines tell of other addresses.
+        let line = self.log(|line| line.contains("ready") && address_in(line).is_some());
         address_in(&line).expect("it was found before")
     }
 

@@ -12,6 +12,7 @@
 //! - [`docker`]: a Docker engine;
 //! - [`loki`]: a double of Loki's push API;
 //! - [`authority`]: an authority for certificates;
+//! - [`alertmanager`]: an Alertmanager, asked by amtool;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`server`]: the HTTP server under a double, plain or with TLS;
 //! - [`program`]: a real server of somebody else's; [`prometheus`], [`victoria_metrics`];
@@ -21,6 +22,7 @@
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
 //! defect reaches.
 
+pub mod alertmanager;
 pub mod api_server;
 pub mod authority;
 pub mod case;

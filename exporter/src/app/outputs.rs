@@ -102,6 +102,13 @@ impl Outputs {
         self.end.clone()
     }
 
+    /// Files may have been moved away (SIGHUP). To be called on a runtime.
+    pub fn reopen(&self) {
+        if let Some(delivery) = &self.delivery {
+            delivery.reopen();
+        }
+    }
+
     /// Waits for the writers until the deadline.
     pub async fn finish(mut self, deadline: Instant, recording: Option<Recording>) -> Finished {
         let until = deadline;

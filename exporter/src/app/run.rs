@@ -213,7 +213,10 @@ async fn supervise(
                 suppression.log();
                 continue;
             }
-            _ = hangup.recv() => true,
+            _ = hangup.recv() => {
+                outputs.reopen();
+                true
+            }
             () = watcher.changed() => false,
         };
         // New watches before the files are read: what changes meanwhile is noticed after.

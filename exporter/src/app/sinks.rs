@@ -7,8 +7,10 @@ use crate::{
     delivery::{Delivery, Lane, Setup, Sink},
     detection::Identity,
     journal::News,
-    metrics::{Ledger, Metrics, View},
+    metrics::{Ledger, Metrics, SinkMetrics, View},
     sinks::{
+        alertmanager::Alertmanager,
+        file::FileSink,
         loki::Loki,
         otlp::{self, MetricsPush, Otlp, PushSetup},
         remote_write::{self, Gather, RemoteWrite, SinkSetup, external_labels, try_out},
@@ -23,7 +25,7 @@ const SAMPLES: &str = "remote-write.db";
 /// Starts delivery. Before anything is journaled.
 pub fn start(config: &Config, tenants: &Tenants, news: Arc<News>, ledger: &Ledger) -> io::Result<Delivery> {
     Delivery::start(Setup {
-        lanes: config.sinks.iter().filter_map(lane).collect(),
+        lanes: config.sinks.iter().filter_map(|sink| lane(sink, &ledger.sinks)).collect(),
         path: config.journal.path.clone(),
         tenants: tenants.iter().map(|tenant| Arc::clone(&tenant.name)).collect(),
         news,
@@ -104,12 +106,16 @@ pub async fn try_remote_write(config: &Config, sink: &SinkConfig) -> Result<(), 
 }
 
 /// A sink of detections that is ready to be used.
-pub fn lane(config: &SinkConfig) -> Option<Lane> {
+pub fn lane(config: &SinkConfig, metrics: &SinkMetrics) -> Option<Lane> {
     let SinkConfig { name, feed, kind } = config;
     let sink: Arc<dyn Sink> = match kind {
         SinkKind::Webhook(settings) => Arc::new(Webhook::new(settings.clone())),
         SinkKind::Loki(settings) => Arc::new(Loki::new(settings.clone())),
         SinkKind::Otlp(settings) => Arc::new(Otlp::new(settings.clone())),
+        SinkKind::File(settings) => Arc::new(FileSink::new(settings.clone())),
+        SinkKind::Alertmanager(settings) => {
+            Arc::new(Alertmanager::new(settings.clone(), metrics.alertmanager(name)))
+        }
         SinkKind::RemoteWrite(_) => return None,
     };
     Some(Lane { name: name.as_str().into(), sink, feed: Arc::new(feed.clone()) })

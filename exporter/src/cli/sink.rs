@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Format, OutputConfig, SinkConfig},
     delivery::{Entry, Sent},
     detection::{Detection, Formatter, PLATFORM_TENANT},
+    metrics::SinkMetrics,
 };
 
 /// Longest time for one sink.
@@ -80,7 +81,9 @@ pub fn execute(command: SinkCommand) -> Exit {
 
 /// One detection, or, to a sink that takes samples, one sample. The error is what came back.
 async fn send(config: &Config, sink: &SinkConfig, entry: &Entry) -> Result<(), String> {
-    let Some(lane) = app::lane(sink) else { return app::try_remote_write(config, sink).await };
+    let Some(lane) = app::lane(sink, &SinkMetrics::default()) else {
+        return app::try_remote_write(config, sink).await;
+    };
     let Sent { refusal, .. } = lane.sink.send(PLATFORM_TENANT, std::slice::from_ref(entry)).await;
     refusal.map_or(Ok(()), |refusal| Err(refusal.to_string()))
 }

@@ -6,6 +6,7 @@ use crate::{
     rules::Selector,
     secret::Secret,
     sinks::{
+        alertmanager, file,
         http::{Authorization, Target},
         loki, remote_write,
         tenant_ids::TenantIds,
@@ -310,6 +311,81 @@ fn remote_write_is_read() {
 }
 
 #[test]
+fn a_file_sink_is_read() {
+    let settings = |text: &str| match parse(&format!("sinks: [{{name: a, type: file, path: {text}}}]")) {
+        Ok(config) => match config.sinks.into_iter().next().map(|sink| sink.kind) {
+            Some(SinkKind::File(settings)) => settings,
+            other => panic!("{other:?}"),
+        },
+        Err(error) => panic!("{error}"),
+    };
+    let expected = |path: &str, format, rotate| file::Settings { path: path.into(), format, rotate };
+    let rotate = |max_size, keep| Some(file::Rotate { max_size, keep });
+    assert_eq!(settings("/l"), expected("/l", Format::Json, None));
+    assert_eq!(
+        settings("'/l/{tenant}', format: text, rotate: {}"),
+        expected("/l/{tenant}", Format::Text, rotate(100 << 20, 5))
+    );
+    assert_eq!(
+        settings("/l, rotate: {max_size: 1MiB, keep: 9}"),
+        expected("/l", Format::Json, rotate(1 << 20, 9))
+    );
+}
+
+#[test]
+fn an_alertmanager_sink_is_read() {
+    let config = parse(
+        "sinks:
+- {name: plain, type: alertmanager, url: 'http://a:9093/prefix'}
+- name: full
+  type: alertmanager
+  urls: ['https://a/', 'https://b/']
+  basic_auth: {username: u, password: {file: /p}}
+  tls: {ca: /ca}
+  refresh: 30s
+  resolve_after: 10m
+  max_alerts: 50
+  dashboard_url: https://g/{tenant}
+  runbook_url: https://r/{rule}
+  generator_url: https://y/
+",
+    )
+    .unwrap();
+    let [plain, full] = &*config.sinks else { panic!("{:?}", config.sinks) };
+    let template = |text| Some(alertmanager::Template::parse(text).unwrap());
+    let target = |url: &str| Target {
+        authorization: Some(Authorization::Basic {
+            username: "u".into(),
+            password: Secret::File("/p".into()),
+        }),
+        ca: Some("/ca".into()),
+        timeout: Duration::from_secs(10),
+        ..Target::to(url.parse().unwrap())
+    };
+    let expected = alertmanager::Settings {
+        targets: vec![target("https://a/"), target("https://b/")],
+        refresh: Duration::from_secs(30),
+        resolve_after: Duration::from_secs(600),
+        max_alerts: 50,
+        links: alertmanager::Links {
+            dashboard_url: template("https://g/{tenant}"),
+            runbook_url: template("https://r/{rule}"),
+            generator_url: template("https://y/"),
+        },
+    };
+    assert_eq!(full.kind, SinkKind::Alertmanager(expected));
+    let url = "http://a:9093/prefix".parse().unwrap();
+    let expected = alertmanager::Settings {
+        targets: vec![Target { timeout: Duration::from_secs(10), ..Target::to(url) }],
+        refresh: Duration::from_secs(60),
+        resolve_after: Duration::from_secs(300),
+        max_alerts: 1000,
+        links: alertmanager::Links::default(),
+    };
+    assert_eq!(plain.kind, SinkKind::Alertmanager(expected));
+}
+
+#[test]
 fn errors_say_where_and_what() {
     for (text, expected) in [
         ("rule_file: []", "1:1: unknown key 'rule_file', did you mean 'rules_files'?"),
@@ -416,7 +492,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{}]",
-            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki, remote_write, otlp",
+            "1:9: a sink must have a name\nyagura.yaml:1:9: a sink must have a type: webhook, loki, remote_write, otlp, file, alertmanager",
         ),
         (
             "sinks: [{name: a b, type: webhook, url: 'http://x/'}]",
@@ -432,7 +508,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: kafka, url: 'http://x/'}]",
-            "1:25: 'kafka' is not one of: webhook, loki, remote_write, otlp",
+            "1:25: 'kafka' is not one of: webhook, loki, remote_write, otlp, file, alertmanager",
         ),
         ("sinks: [{name: a, type: webhook, url: x}]", "1:39: no URL: relative URL without a base"),
         ("sinks: [{name: a, type: webhook, url: 'ftp://x/'}]", "1:39: a url begins with https:// or http://"),
@@ -464,6 +540,63 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', retry: {first: 2s, longest: 1s}}]",
             "1:80: the longest wait is not between the first one and 1h",
+        ),
+        ("sinks: [{name: a, type: file}]", "1:9: this sink must have a path"),
+        ("sinks: [{name: a, type: file, path: log}]", "1:37: 'log' is not the absolute path of a file"),
+        ("sinks: [{name: a, type: file, path: /a/}]", "1:37: '/a/' is not the absolute path of a file"),
+        ("sinks: [{name: a, type: file, path: /a/../b}]", "1:37: '/a/../b' has '..' in it"),
+        (
+            "sinks: [{name: a, type: file, path: '/a/{rule}'}]",
+            "1:37: '/a/{rule}': only {tenant} can stand in braces",
+        ),
+        ("sinks: [{name: a, type: file, path: /a, format: xml}]", "1:49: 'xml' is not one of: json, text"),
+        ("sinks: [{name: a, type: file, path: /a, url: 'http://x/'}]", "1:41: unknown key 'url'"),
+        (
+            "sinks: [{name: a, type: file, path: /a, rotate: {max_size: 1}}]",
+            "1:60: 1 is not between 4KiB and 1024GiB",
+        ),
+        ("sinks: [{name: a, type: file, path: /a, rotate: {keep: 0}}]", "1:56: 0 is not between 1 and 1000"),
+        (
+            "sinks: [{name: a, type: file, path: /a}, {name: b, type: file, path: /a}]",
+            "1:70: a second sink with the path '/a'",
+        ),
+        ("sinks: [{name: a, type: alertmanager}]", "1:9: this sink must have either url or urls"),
+        ("sinks: [{name: a, type: alertmanager, urls: []}]", "1:9: this sink must have either url or urls"),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', urls: ['http://y/']}]",
+            "1:9: this sink must have either url or urls",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, urls: ['http://x/', 'http://x']}]",
+            "1:59: the same url again",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, urls: ['http://x/', y]}]",
+            "1:59: no URL: relative URL without a base",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/?a=b'}]",
+            "1:44: the url of an Alertmanager has no query and no fragment",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/api/v2/alerts'}]",
+            "1:44: the url of an Alertmanager is without /api/v2/alerts",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', refresh: 100ms}]",
+            "1:66: 0.1s is not between 1s and 3600s",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', resolve_after: 8d}]",
+            "1:72: 691200s is not between 1s and 604800s",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', max_alerts: 0}]",
+            "1:69: 0 is not between 1 and 10000",
+        ),
+        (
+            "sinks: [{name: a, type: alertmanager, url: 'http://x/', runbook_url: 'https://r/{pod}'}]",
+            "1:70: '{pod}' is not one of: rule, tenant, namespace, cluster, severity, uuid",
         ),
         (
             "sinks: [{name: a, type: webhook, url: 'http://x/', batch: {max_wait: 2m}}]",

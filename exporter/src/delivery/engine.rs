@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     runtime::Builder,
     sync::{oneshot, watch},
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{timeout, timeout_at},
 };
 
@@ -43,6 +43,7 @@ pub struct Lane {
 /// The running delivery.
 #[derive(Debug)]
 pub struct Delivery {
+    sinks: Vec<Arc<dyn Sink>>,
     stop: watch::Sender<Option<Instant>>,
     ended: oneshot::Receiver<()>,
 }
@@ -70,6 +71,7 @@ impl Delivery {
                 None
             }
         };
+        let sinks = setup.lanes.iter().map(|lane| Arc::clone(&lane.sink)).collect();
         let (stop, stopped) = watch::channel(None);
         let (end, ended) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -82,12 +84,20 @@ impl Delivery {
             }
             let _nobody = end.send(());
         })?;
-        Ok(Delivery { stop, ended })
+        Ok(Delivery { sinks, stop, ended })
+    }
+
+    /// Has files opened anew that may have been moved away, on threads of the runtime's that may block.
+    pub fn reopen(&self) {
+        for sink in &self.sinks {
+            let sink = Arc::clone(sink);
+            spawn_blocking(move || sink.reopen());
+        }
     }
 
     /// Sends what can be sent until the deadline; the rest stays in the journal. Whether it ended in time.
     pub async fn finish(self, deadline: Instant) -> bool {
-        let Delivery { stop, ended } = self;
+        let Delivery { sinks: _, stop, ended } = self;
         stop.send_replace(Some(deadline));
         // The cursors are written after the deadline.
         matches!(timeout_at((deadline + KEEPING).into(), ended).await, Ok(Ok(())))

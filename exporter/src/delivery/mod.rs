@@ -98,10 +98,12 @@ pub enum Reason {
     Answer,
     /// A file with a secret or a certificate cannot be read.
     Secret,
+    /// A file cannot be written.
+    Write,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 8] = [
         Reason::Connect,
         Reason::Connection,
         Reason::Timeout,
@@ -109,6 +111,7 @@ impl Reason {
         Reason::Throttled,
         Reason::Answer,
         Reason::Secret,
+        Reason::Write,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -120,6 +123,7 @@ impl Reason {
             Reason::Throttled => "throttled",
             Reason::Answer => "answer",
             Reason::Secret => "secret",
+            Reason::Write => "write",
         }
     }
 }
@@ -143,7 +147,7 @@ pub struct Sent {
 
 pub type Sending<'s> = Pin<Box<dyn Future<Output = Sent> + Send + 's>>;
 
-/// Who takes detections over a network. One call for a tenant at a time.
+/// Who takes detections. One call for a tenant at a time.
 pub trait Sink: fmt::Debug + Send + Sync {
     /// Sends entries in order.
     fn send<'s>(&'s self, tenant: &'s str, entries: &'s [Entry]) -> Sending<'s>;
@@ -153,4 +157,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
 
     /// Whether the receiver can be reached, without giving it anything.
     fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
+
+    /// Files may have been moved away: whoever writes one opens it anew. May block.
+    fn reopen(&self) {}
 }

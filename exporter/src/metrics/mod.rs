@@ -3,6 +3,7 @@
 //! The hot thread touches only counters that were looked up beforehand. Names are documented in
 //! `docs/metrics.md`, which a test compares with the registry.
 
+mod alertmanager;
 mod collector;
 mod counters;
 mod detections;
@@ -23,6 +24,7 @@ use prometheus::{
 
 use crate::detection::PLATFORM_TENANT;
 
+pub use alertmanager::{AlertmanagerCounters, PeerCounters};
 pub use counters::{
     AuditCounters, ContainerCounters, EngineCounters, HeldCounters, LookupCounters, RecordingCounters,
     RootCounters, SinkCounters, TableCounters, Tally,

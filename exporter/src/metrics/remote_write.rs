@@ -259,10 +259,10 @@ pub(super) struct WriteCollector {
 
 impl WriteCollector {
     pub fn new(metrics: WriteMetrics) -> prometheus::Result<WriteCollector> {
-        let mut descs = descs(&FAMILIES, &[DROPS, FAILURES])?;
-        let (name, _, help) = SPOOL_FAILURES;
-        descs.push(Desc::new(name.into(), help.into(), Vec::new(), Default::default())?);
-        Ok(WriteCollector { metrics, descs })
+        let plain = FAMILIES.iter().map(|about| (about, &["sink", "tenant"][..]));
+        let by_reason = [&DROPS, &FAILURES].map(|about| (about, &["sink", "tenant", "reason"][..]));
+        let all = plain.chain(by_reason).chain([(&SPOOL_FAILURES, &[][..])]);
+        Ok(WriteCollector { metrics, descs: descs(all)? })
     }
 }
 

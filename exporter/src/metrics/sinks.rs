@@ -18,7 +18,7 @@ use prometheus::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::remote_write::WriteMetrics;
+use super::{AlertmanagerCounters, remote_write::WriteMetrics};
 use crate::delivery::Reason;
 
 /// The numbers of a lane; all that follows from one step is changed at once.
@@ -115,12 +115,21 @@ pub struct SinkMetrics {
     /// Of those that are sent samples.
     pub remote_write: WriteMetrics,
     lanes: Arc<Mutex<Vec<Arc<LaneCounters>>>>,
+    alertmanagers: Arc<Mutex<Vec<Arc<AlertmanagerCounters>>>>,
 }
 
 impl SinkMetrics {
     /// A lane begins: its numbers are exported from now on.
     pub fn add(&self, lane: Arc<LaneCounters>) {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+    }
+
+    /// A sink of Alertmanagers begins.
+    pub fn alertmanager(&self, sink: &str) -> Arc<AlertmanagerCounters> {
+        let counters = Arc::new(AlertmanagerCounters::new(sink));
+        let mut all = self.alertmanagers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Arc::clone(&counters));
+        counters
     }
 
     /// What became of what, by sink and tenant.
@@ -176,7 +185,25 @@ impl SinkMetrics {
             }
         }
         families.push(failures);
+        families.extend(self.of_alertmanagers());
         families
+    }
+
+    fn of_alertmanagers(&self) -> [Family; 3] {
+        let [mut alerts, mut collapsed, mut posts] = ALERTMANAGERS.map(|(about, _)| Family::new(&about));
+        let all = self.alertmanagers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for sink in all {
+            for (tenant, active, without) in sink.tenants() {
+                let labels = [("sink", sink.sink()), ("tenant", &*tenant)];
+                alerts.labelled(labels, active as f64);
+                collapsed.labelled(labels, without as f64);
+            }
+            for (alertmanager, result, count) in sink.posts() {
+                let labels = [("sink", sink.sink()), ("alertmanager", &*alertmanager), ("result", result)];
+                posts.labelled(labels, count as f64);
+            }
+        }
+        [alerts, collapsed, posts]
     }
 }
 
@@ -222,6 +249,34 @@ const FAMILIES: [About; 11] = [
 const FAILURES: About =
     ("yagura_sink_failed_total", MetricType::COUNTER, "Requests that failed and are made again.");
 
+/// And their labels.
+const ALERTMANAGERS: [(About, &[&str]); 3] = [
+    (
+        (
+            "yagura_alertmanager_alerts",
+            MetricType::GAUGE,
+            "Alerts that are active, of a sink of type alertmanager.",
+        ),
+        &["sink", "tenant"],
+    ),
+    (
+        (
+            "yagura_alertmanager_collapsed_total",
+            MetricType::COUNTER,
+            "Detections told by an alert that they share because too many are active.",
+        ),
+        &["sink", "tenant"],
+    ),
+    (
+        (
+            "yagura_alertmanager_posts_total",
+            MetricType::COUNTER,
+            "Requests to each Alertmanager, by what came of them.",
+        ),
+        &["sink", "alertmanager", "result"],
+    ),
+];
+
 pub(super) struct Family {
     name: &'static str,
     kind: MetricType,
@@ -236,11 +291,15 @@ impl Family {
 
     pub fn sample(&mut self, sink: &str, tenant: &str, reason: Option<&str>, value: f64) {
         let labels = [("sink", Some(sink)), ("tenant", Some(tenant)), ("reason", reason)];
-        let pairs = labels.into_iter().filter_map(|(name, value)| {
+        self.labelled(labels.into_iter().filter_map(|(name, value)| Some((name, value?))), value);
+    }
+
+    fn labelled<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, value: f64) {
+        let pairs = labels.into_iter().map(|(name, value)| {
             let mut pair = LabelPair::default();
             pair.set_name(name.to_owned());
-            pair.set_value(value?.to_owned());
-            Some(pair)
+            pair.set_value(value.to_owned());
+            pair
         });
         self.push(pairs.collect(), value);
     }
@@ -277,9 +336,10 @@ impl Family {
 }
 
 /// Of families by sink and tenant, and by reason too.
-pub(super) fn descs(plain: &[About], by_reason: &[About]) -> prometheus::Result<Vec<Desc>> {
-    let all = plain.iter().map(|about| (about, &["sink", "tenant"][..]));
-    all.chain(by_reason.iter().map(|about| (about, &["sink", "tenant", "reason"][..])))
+pub(super) fn descs<'a>(
+    families: impl Iterator<Item = (&'a About, &'a [&'a str])>,
+) -> prometheus::Result<Vec<Desc>> {
+    families
         .map(|((name, _, help), labels)| {
             let labels = labels.iter().map(ToString::to_string).collect();
             Desc::new((*name).to_owned(), (*help).to_owned(), labels, Default::default())
@@ -296,7 +356,10 @@ pub(super) struct SinkCollector {
 
 impl SinkCollector {
     pub fn new(metrics: SinkMetrics) -> prometheus::Result<SinkCollector> {
-        Ok(SinkCollector { metrics, descs: descs(&FAMILIES, &[FAILURES])? })
+        let all = FAMILIES.iter().map(|about| (about, &["sink", "tenant"][..]));
+        let all = all.chain([(&FAILURES, &["sink", "tenant", "reason"][..])]);
+        let all = all.chain(ALERTMANAGERS.iter().map(|(about, labels)| (about, *labels)));
+        Ok(SinkCollector { metrics, descs: descs(all)? })
     }
 }
 

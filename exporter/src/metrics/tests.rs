@@ -49,6 +49,9 @@ fn metrics() -> Metrics {
     let (_, last) = tokio::sync::watch::channel(0);
     ledger.sinks.add(Arc::new(LaneCounters::new("s", "t", 0, 0, last)));
     ledger.sinks.remote_write.add(Arc::new(WriteCounters::new("s", "t")));
+    let alertmanager = ledger.sinks.alertmanager("s");
+    alertmanager.tenant("t", 0, 0);
+    alertmanager.peer("a");
     let metrics = Metrics::new(ledger).unwrap();
     metrics.detections_of(series("A rule", "Warning"));
     metrics

@@ -1,6 +1,8 @@
 //! Sinks: where detections go. A sink sees only detections, never events or rules; remote-write
 //! sees only the registry's samples.
 
+pub mod alertmanager;
+pub mod file;
 pub mod http;
 pub mod loki;
 pub mod otlp;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Where the tenant's own name goes.
-const PLACE: &str = "{tenant}";
+pub const PLACE: &str = "{tenant}";
 
 /// Names at a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

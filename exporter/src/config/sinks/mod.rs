@@ -1,6 +1,8 @@
 //! `sinks`: who is told of detections over a network.
 
+mod alertmanager;
 mod feed;
+mod file;
 mod loki;
 mod otlp;
 mod remote_write;
@@ -28,6 +30,8 @@ pub enum SinkKind {
     Loki(sinks::loki::Settings),
     RemoteWrite(sinks::remote_write::Settings),
     Otlp(sinks::otlp::Settings),
+    File(sinks::file::Settings),
+    Alertmanager(sinks::alertmanager::Settings),
 }
 
 impl SinkKind {
@@ -45,6 +49,8 @@ const TYPES: &[(&str, Option<Type>)] = &[
     ("loki", Some(Type::Loki)),
     ("remote_write", Some(Type::RemoteWrite)),
     ("otlp", Some(Type::Otlp)),
+    ("file", Some(Type::File)),
+    ("alertmanager", Some(Type::Alertmanager)),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +59,8 @@ enum Type {
     Loki,
     RemoteWrite,
     Otlp,
+    File,
+    Alertmanager,
 }
 
 impl Type {
@@ -60,7 +68,7 @@ impl Type {
     const fn max_wait(self) -> Duration {
         match self {
             Type::Loki | Type::Otlp => Duration::from_secs(1),
-            Type::Webhook | Type::RemoteWrite => Duration::ZERO,
+            Type::Webhook | Type::RemoteWrite | Type::File | Type::Alertmanager => Duration::ZERO,
         }
     }
 }
@@ -73,6 +81,7 @@ pub(super) fn read(
     tenants: &[Tenant],
 ) -> Vec<SinkConfig> {
     let mut names = HashSet::new();
+    let mut paths = HashSet::new();
     let mut sinks = Vec::new();
     for (at, mut entry) in root.maps("sinks", errors) {
         let name = entry.string("name", errors);
@@ -104,6 +113,8 @@ pub(super) fn read(
             Type::RemoteWrite => {
                 remote_write::read(at, &mut entry, &feed, tenants, errors).map(SinkKind::RemoteWrite)
             }
+            Type::File => file::read(at, &mut entry, &mut paths, errors).map(SinkKind::File),
+            Type::Alertmanager => alertmanager::read(at, &mut entry, errors).map(SinkKind::Alertmanager),
         };
         entry.finish(errors);
         if let (Some(kind), Some(name)) = (kind, name) {

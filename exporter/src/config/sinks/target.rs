@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+/// Receivers of one sink.
+const MAX_RECEIVERS: usize = 16;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `url` and all that goes with it.
@@ -25,6 +27,40 @@ pub(super) fn read(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Opti
         errors.at(at, "this sink must have a url".into());
     }
     let url = errors.parsed(url, None, |text| check_url(text).map(Some));
+    read_with(url, entry, errors)
+}
+
+/// `url` or `urls`, all with the same that goes with it. `check` says what else is wrong with one.
+pub(super) fn read_all(
+    at: Marker,
+    entry: &mut Map<'_>,
+    errors: &mut Errors,
+    check: impl Fn(&reqwest::Url) -> Result<(), String>,
+) -> Option<Vec<Target>> {
+    let (one, several) = (entry.string("url", errors), entry.strings("urls", errors));
+    if one.is_some() == several.as_ref().is_some_and(|urls| !urls.is_empty()) {
+        errors.at(at, "this sink must have either url or urls".into());
+    }
+    let mut urls: Vec<reqwest::Url> = Vec::new();
+    for text in one.into_iter().chain(several.into_iter().flatten()) {
+        let place = text.at;
+        let url = errors.parsed(Some(text), None, |text| {
+            let url = check_url(text)?;
+            check(&url)?;
+            if urls.contains(&url) { Err("the same url again".into()) } else { Ok(Some(url)) }
+        });
+        urls.extend(url);
+        if urls.len() > MAX_RECEIVERS {
+            errors.at(place, format!("more than {MAX_RECEIVERS} urls"));
+            break;
+        }
+    }
+    let target = read_with(urls.first().cloned(), entry, errors)?;
+    Some(urls.into_iter().map(|url| Target { url, ..target.clone() }).collect())
+}
+
+/// What goes with a URL.
+fn read_with(url: Option<reqwest::Url>, entry: &mut Map<'_>, errors: &mut Errors) -> Option<Target> {
     let mut headers = Vec::new();
     for (at, mut header) in entry.maps("headers", errors) {
         let name = header.string("name", errors);
