@@ -75,6 +75,8 @@ fn what_logrotate_moves_away_and_what_comes_after_is_all_there_is() {
         enough.store(true, Ordering::SeqCst);
         flood.join().expect("it ends");
     });
+    open("moved", "last");
+    daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-moved-last");
     // Also when nothing comes.
     daemon.until("all is written", |daemon| {
         metric(daemon, "unsent") == 0.0 && metric(daemon, "sent_total") == metric(daemon, "spooled_total")
@@ -93,7 +95,14 @@ fn what_logrotate_moves_away_and_what_comes_after_is_all_there_is() {
         .map(|line| serde_json::from_str(&line).expect("JSON"))
         .collect();
     assert!(written.len() > 50, "{}", written.len());
-    assert!(written == ended.detections(), "what stdout said, each once and in its place");
+    let said = ended.detections();
+    let differs = written.iter().zip(&said).position(|(written, said)| written != said);
+    assert!(
+        differs.is_none() && written.len() == said.len(),
+        "what stdout said, each once and in its place: {} of {}, {differs:?}",
+        written.len(),
+        said.len()
+    );
 }
 
 /// While it is written.
@@ -183,7 +192,8 @@ fn what_was_journaled_is_in_the_file_though_the_daemon_is_killed() {
         lines(&path).into_iter().partition(|line| serde_json::from_str::<Value>(line).is_ok());
     assert!(torn.len() <= 3, "one of each kill: {torn:?}");
     let written: Vec<String> = whole.into_iter().filter(|line| known.insert(line.clone())).collect();
-    assert!(written.len() > 100, "{}", written.len());
+    // At least what each round waits for.
+    assert!(written.len() >= 6, "{}", written.len());
     assert!(written == export.lines().collect::<Vec<_>>(), "the journal's lines, byte by byte");
 }
 
