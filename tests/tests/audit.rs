@@ -234,7 +234,7 @@ fn a_clients_certificate_is_asked_for() {
     if off() {
         return;
     }
-    let (servers, clients, strangers) = (Authority::generate(), Authority::generate(), Authority::generate());
+    let (servers, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
