@@ -59,6 +59,12 @@ impl Client {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: yagura\r\nConnection: close\r\n\r\n"), b"")
     }
 
+    /// With a bearer token.
+    pub fn get_as(&self, path: &str, token: &str) -> std::io::Result<Answer> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: yagura\r\nAuthorization: Bearer {token}\r\n");
+        self.ask(&format!("{head}Connection: close\r\n\r\n"), b"")
+    }
+
     /// Posts JSON, with further header lines.
     pub fn post(&self, path: &str, headers: &[&str], body: &[u8]) -> std::io::Result<Answer> {
         let mut head = format!(

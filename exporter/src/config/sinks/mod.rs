@@ -1,4 +1,4 @@
-//! `sinks`: who is told of detections over a network.
+//! `sinks`: who is told of detections and metrics.
 
 mod alertmanager;
 mod feed;
