@@ -30,6 +30,7 @@ pub mod recording;
 pub mod rules;
 pub mod secret;
 pub mod sinks;
+pub mod spans;
 pub mod suggest;
 pub mod tenants;
 pub mod web;

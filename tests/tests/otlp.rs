@@ -21,6 +21,7 @@ use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
         metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
+        trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     },
     common::v1::{KeyValue, any_value},
     logs::v1::LogRecord,
@@ -56,6 +57,8 @@ struct Record {
 struct Taken {
     records: Vec<Record>,
     metrics: Vec<ExportMetricsServiceRequest>,
+    /// Names and attributes of spans.
+    spans: Vec<(String, BTreeMap<String, Value>)>,
 }
 
 /// Takes what it can decode.
@@ -117,6 +120,26 @@ impl Collector {
                     mutex.lock().expect("taken").metrics.push(metrics);
                     answer(&ExportMetricsServiceResponse::default())
                 }
+                "/v1/traces" => {
+                    let traces = ExportTraceServiceRequest::decode(&*request.body).expect("protobuf");
+                    for of_resource in traces.resource_spans {
+                        let resource = plain(&of_resource.resource.expect("a resource").attributes);
+                        assert_eq!(
+                            (&resource["service.name"], &resource["k8s.node.name"]),
+                            (&json!("yagura"), &json!("n1"))
+                        );
+                        let spans = of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                        let spans = spans.map(|span| {
+                            assert!(
+                                span.start_time_unix_nano > 0
+                                    && span.end_time_unix_nano >= span.start_time_unix_nano
+                            );
+                            (span.name, plain(&span.attributes))
+                        });
+                        mutex.lock().expect("taken").spans.extend(spans);
+                    }
+                    answer(&ExportTraceServiceResponse::default())
+                }
                 _ => Reply::Answer(404, String::new()),
             };
             news.notify_all();
@@ -131,7 +154,9 @@ impl Collector {
         let mut taken = mutex.lock().expect("taken");
         while !holds(&taken) {
             let left = end.checked_duration_since(Instant::now());
-            let left = left.unwrap_or_else(|| panic!("never: {what}; {} records", taken.records.len()));
+            let left = left.unwrap_or_else(|| {
+                panic!("never: {what}; {} records, {} spans", taken.records.len(), taken.spans.len())
+            });
             taken = news.wait_timeout(taken, left).expect("taken").0;
         }
     }
@@ -199,7 +224,7 @@ fn each_detection_is_a_record_of_its_tenant_also_after_an_outage() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.db");
     let address = free_address();
-    let config = config(address, &path, ", compression: none, metrics: {interval: 1s}");
+    let config = config(address, &path, ", metrics: {interval: 1s}, traces: {sample_ratio: 1}");
     // Nobody is there at first.
     let daemon = Daemon::start(&Options { rules: &rules("outage"), config: &config, ..Options::default() });
     open("outage", 0..150);
@@ -231,8 +256,18 @@ fn each_detection_is_a_record_of_its_tenant_also_after_an_outage() {
     collector.until("the metrics of both", |taken| {
         counts(taken, "platform", 150.0) && counts(taken, "shop", 120.0)
     });
+    daemon.signal(libc::SIGHUP);
+    let span = |taken: &Taken, name: &str, attribute: &str, value: &Value| {
+        taken.spans.iter().any(|(own, attributes)| own == name && attributes.get(attribute) == Some(value))
+    };
+    collector.until("spans of what it did", |taken| {
+        span(taken, "sink.send", "tenant", &json!("shop"))
+            && span(taken, "k8s_audit.request", "events", &json!(120))
+            && span(taken, "rules.reload", "result", &json!("success"))
+    });
     let ended = daemon.stop();
     ended.balance();
+    assert!(ended.stderr.iter().all(|line| !line.contains("sink.send")), "no log has them");
     let records = collector.records();
     for (tenant, severity, text) in [("platform", 18, "Critical"), ("shop", 10, "Notice")] {
         let journal: Vec<Value> =

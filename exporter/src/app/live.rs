@@ -47,6 +47,7 @@ use crate::{
     metrics::{KernelNumbers, Ledger, Metrics, ReloadResult},
     recording::{Meta, Recorder, Tap},
     sinks::queue::Sender,
+    spans::TARGET,
 };
 
 /// Why the live side did not start.
@@ -302,7 +303,9 @@ impl Live {
                 news = Some((active.tallies(), names));
                 active
             };
-            let result = reload::reload(loader, always, running, plan, metrics, make);
+            let span = tracing::info_span!(target: TARGET, "rules.reload", result = tracing::field::Empty);
+            let result = span.in_scope(|| reload::reload(loader, always, running, plan, metrics, make));
+            span.record("result", result.map_or("unchanged", ReloadResult::name));
             (control, news.filter(|_| result == Some(ReloadResult::Success)))
         })
         .await?;

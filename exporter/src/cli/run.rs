@@ -39,7 +39,14 @@ pub fn execute(args: RunArgs) -> Exit {
     if let Some(level) = log_level {
         config.log.level = level;
     }
-    app::init_logging(&config.log);
+    // Until everything has ended.
+    let _traces = match app::init_logging(&config) {
+        Ok(traces) => traces,
+        Err(error) => {
+            report_chain(&error);
+            return Exit::Findings;
+        }
+    };
     let sources = rules.sources(&config);
     let record = record.map(|path| RecordOptions { path, max_bytes: record_max_bytes });
     match app::run(RunOptions { config, sources, record }) {

@@ -263,6 +263,8 @@ fn an_otlp_is_read() {
     };
     let plain = otlp("");
     assert_eq!((plain.gzip, &plain.tenant_header, plain.metrics), (false, &None, None));
+    assert_eq!((plain.sample_ratio, otlp(", traces: {}").sample_ratio), (None, Some(0.1)));
+    assert_eq!(otlp(", traces: {sample_ratio: 1}").sample_ratio, Some(1.0));
     let settings = otlp(
         ", compression: gzip, tenant_header: X-Scope-OrgID, tenant_id: 't-{tenant}', metrics: {interval: 30s}",
     );
@@ -633,6 +635,10 @@ fn errors_say_where_and_what() {
         (
             "sinks: [{name: a, type: otlp, url: 'http://x/', compression: zstd, metrics: {interval: 0}}]",
             "1:62: 'zstd' is not one of: none, gzip\nyagura.yaml:1:88: 0s is not between 1s and 3600s",
+        ),
+        (
+            "sinks: [{name: a, type: otlp, url: 'http://x/', traces: {sample_ratio: 2}}, {name: b, type: otlp, url: 'http://x/', traces: {}}]",
+            "1:73: 2 is not between 0 and 1\nyagura.yaml:1:126: traces go to one sink",
         ),
         (
             "sinks: [{name: a, type: otlp, url: 'http://x/', tenant_header: 'a b', tenant_id: t}]",

@@ -6,13 +6,17 @@ use std::{
 };
 
 use tokio::{select, sync::watch, time::sleep};
+use tracing::{
+    Instrument as _,
+    field::{Empty, display},
+};
 
 use super::{
     Entry, Feed, Refusal, Sent, Sink,
     breaker::{Breaker, Change},
     spool::{Ask, Rejected, Spool, SpoolError},
 };
-use crate::{backoff::Backoff, metrics::LaneCounters};
+use crate::{backoff::Backoff, metrics::LaneCounters, spans::TARGET};
 
 /// How long to wait for a journal that cannot be read.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(2);
@@ -146,7 +150,17 @@ impl Worker {
         if course.backoff.failures() > 0 {
             self.counters.numbers().retried += 1;
         }
-        let Sent { taken, refusal } = self.sink.send(&self.tenant, &wanted).await;
+        let span = tracing::info_span!(
+            target: TARGET, "sink.send", sink = %self.name, tenant = %self.tenant, entries = wanted.len() as i64,
+            taken = Empty, refusal = Empty
+        );
+        let Sent { taken, refusal } = self.sink.send(&self.tenant, &wanted).instrument(span.clone()).await;
+        // As what OpenTelemetry calls an integer.
+        span.record("taken", taken as i64);
+        if let Some(refusal) = &refusal {
+            span.record("refusal", display(refusal));
+        }
+        drop(span);
         // Up to what is refused, or to the end.
         let refused = if refusal.is_some() { wanted.get(taken) } else { None };
         let reached = refused.map_or(newest, |entry| entry.seq - 1);

@@ -56,7 +56,7 @@ impl ReloadResult {
     const ALL: [ReloadResult; 3] =
         [ReloadResult::Success, ReloadResult::Failure, ReloadResult::KernelFailure];
 
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             ReloadResult::Success => "success",
             ReloadResult::Failure => "failure",

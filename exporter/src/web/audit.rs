@@ -19,10 +19,16 @@ use tokio::{
     time::timeout,
 };
 
+use tracing::{
+    Instrument as _,
+    field::{Empty, display},
+};
+
 use super::{Forbidden, Peer, State, text};
 use crate::{
     audit::{Accepted, Intake, ParseError, Refused, parse},
     metrics::AuditRequest,
+    spans::TARGET,
 };
 
 /// Bodies in memory at once.
@@ -125,7 +131,13 @@ pub(super) async fn respond(
     state: &State,
     endpoint: &AuditEndpoint,
 ) -> Response<Full<Bytes>> {
-    let result = take(request, peer, state, endpoint).await;
+    let span = tracing::info_span!(target: TARGET, "k8s_audit.request", events = Empty, rejection = Empty);
+    let result = take(request, peer, state, endpoint).instrument(span.clone()).await;
+    match &result {
+        Ok(accepted) => span.record("events", accepted.events as i64),
+        Err(rejection) => span.record("rejection", display(rejection)),
+    };
+    drop(span);
     state.metrics.audit_request(result.as_ref().map_or_else(Rejection::counted, |_| AuditRequest::Accepted));
     match result {
         Ok(Accepted { events, repeated }) => {

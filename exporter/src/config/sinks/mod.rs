@@ -17,14 +17,14 @@ use super::walk::{Errors, Map, Spanned};
 use crate::{delivery::Feed, sinks, tenants::Tenant};
 
 /// One sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SinkConfig {
     pub name: String,
     pub feed: Feed,
     pub kind: SinkKind,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SinkKind {
     Webhook(sinks::webhook::Settings),
     Loki(sinks::loki::Settings),
@@ -82,6 +82,7 @@ pub(super) fn read(
 ) -> Vec<SinkConfig> {
     let mut names = HashSet::new();
     let mut paths = HashSet::new();
+    let mut traced = false;
     let mut sinks = Vec::new();
     for (at, mut entry) in root.maps("sinks", errors) {
         let name = entry.string("name", errors);
@@ -109,7 +110,7 @@ pub(super) fn read(
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
             Type::Loki => loki::read(at, &mut entry, errors).map(SinkKind::Loki),
-            Type::Otlp => otlp::read(at, &mut entry, errors).map(SinkKind::Otlp),
+            Type::Otlp => otlp::read(at, &mut entry, &mut traced, errors).map(SinkKind::Otlp),
             Type::RemoteWrite => {
                 remote_write::read(at, &mut entry, &feed, tenants, errors).map(SinkKind::RemoteWrite)
             }

@@ -15,8 +15,15 @@ use super::{
 use crate::sinks::{otlp::Settings, tenant_ids::check_org};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_RATIO: f64 = 0.1;
 
-pub(super) fn read(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Option<Settings> {
+/// `traced`: whether a sink before it has asked for spans.
+pub(super) fn read(
+    at: Marker,
+    entry: &mut Map<'_>,
+    traced: &mut bool,
+    errors: &mut Errors,
+) -> Option<Settings> {
     let target = target::read(at, entry, errors);
     let compression = entry.string("compression", errors);
     let gzip = errors.choice(compression, &[("none", false), ("gzip", true)], false);
@@ -45,5 +52,20 @@ pub(super) fn read(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Opti
         map.finish(errors);
         time
     });
-    Some(Settings { target: target?, gzip, tenant_header, metrics })
+    let sample_ratio = entry.map("traces", errors).map(|mut map| {
+        if std::mem::replace(traced, true) {
+            errors.at(map.at(), "traces go to one sink".into());
+        }
+        let ratio = map.number("sample_ratio", errors);
+        let ratio = errors.parsed(ratio, DEFAULT_RATIO, |&ratio| {
+            if (0.0..=1.0).contains(&ratio) {
+                Ok(ratio)
+            } else {
+                Err(format!("{ratio} is not between 0 and 1"))
+            }
+        });
+        map.finish(errors);
+        ratio
+    });
+    Some(Settings { target: target?, gzip, tenant_header, metrics, sample_ratio })
 }

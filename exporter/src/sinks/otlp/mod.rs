@@ -1,9 +1,9 @@
 //! OTLP: detections as log records, by option the registry as metrics, to anything that takes OpenTelemetry's protocol by
 //! HTTP.
 //!
-//! The messages are those of `opentelemetry-proto`, the crate that `opentelemetry-otlp` encodes with. Its exporters are not
-//! used: they hide what a receiver answered (status, `Retry-After`, how many records it kept), and the journal's cursor may
-//! move only by that.
+//! The messages of these are `opentelemetry-proto`'s, the crate that `opentelemetry-otlp` encodes with. Its exporters hide what
+//! a receiver answered (status, `Retry-After`, how many records it kept), and the journal's cursor may move only by that; they
+//! send Yagura's own spans.
 
 mod answer;
 mod attributes;
@@ -13,6 +13,7 @@ mod push;
 mod resource;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod transport;
 
 use std::time::Duration;
@@ -22,10 +23,11 @@ use reqwest::header::HeaderName;
 use super::{http::Target, tenant_ids::TenantIds};
 
 pub use push::{Gather, MetricsPush, PushSetup};
+pub use traces::{Traces, TracesError};
 pub use transport::Otlp;
 
 /// Where to and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The endpoint, to whose path `v1/logs` and `v1/metrics` are added.
     pub target: Target,
@@ -34,4 +36,6 @@ pub struct Settings {
     pub tenant_header: Option<(HeaderName, TenantIds)>,
     /// How often the registry is sent; `None`: not at all.
     pub metrics: Option<Duration>,
+    /// Which part of Yagura's own traces is sent, from 0 to 1; `None`: nothing.
+    pub sample_ratio: Option<f64>,
 }

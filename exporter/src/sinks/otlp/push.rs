@@ -8,6 +8,7 @@ use std::{
 };
 
 use prometheus::proto::MetricFamily;
+use prost::Message as _;
 use tokio::{
     select,
     sync::watch,
@@ -87,7 +88,7 @@ async fn push(setup: PushSetup, mut stopped: watch::Receiver<bool>) {
             let Identity { hostname, node, cluster } = &setup.identity;
             let origin = Origin { hostname, node, cluster };
             let request = metrics::request(&families, origin, tenant, Times { start, now: now_ns() });
-            let result = endpoint.post("metrics", tenant, &request).await;
+            let result = endpoint.post("metrics", tenant, request.encode_to_vec()).await;
             match result.and_then(|answer| answer.judge()) {
                 Ok(()) if std::mem::take(&mut fails) => {
                     tracing::info!(sink = %setup.name, "metrics are taken again");

@@ -14,7 +14,10 @@ pub(super) struct Origin<'o> {
 }
 
 /// The daemon, and the tenant that it speaks for.
-pub(super) fn resource(origin: Origin<'_>, tenant: &str) -> Resource {
+pub(super) fn names<'o>(
+    origin: Origin<'o>,
+    tenant: &'o str,
+) -> impl Iterator<Item = (&'static str, &'o str)> {
     let Origin { hostname, node, cluster } = origin;
     let all = [
         ("service.name", "yagura"),
@@ -24,9 +27,12 @@ pub(super) fn resource(origin: Origin<'_>, tenant: &str) -> Resource {
         ("k8s.cluster.name", cluster),
         ("yagura.tenant", tenant),
     ];
-    let attributes = all.iter().filter(|(_, value)| !value.is_empty());
+    all.into_iter().filter(|(_, value)| !value.is_empty())
+}
+
+pub(super) fn resource(origin: Origin<'_>, tenant: &str) -> Resource {
     Resource {
-        attributes: attributes.map(|(name, value)| pair(name, text(value))).collect(),
+        attributes: names(origin, tenant).map(|(name, value)| pair(name, text(value))).collect(),
         ..Resource::default()
     }
 }

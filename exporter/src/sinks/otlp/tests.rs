@@ -27,7 +27,7 @@ use crate::{
 fn settings(receiver: &Receiver) -> Settings {
     let mut url = receiver.url();
     url.set_path("/base/");
-    Settings { target: Target::to(url), gzip: false, tenant_header: None, metrics: None }
+    Settings { target: Target::to(url), gzip: false, tenant_header: None, metrics: None, sample_ratio: None }
 }
 
 fn entry(seq: i64, line: &str) -> Entry {

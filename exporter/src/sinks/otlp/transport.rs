@@ -3,7 +3,7 @@
 use std::{io::Write as _, pin::Pin};
 
 use flate2::{Compression, write::GzEncoder};
-use prost::Message;
+use prost::Message as _;
 use reqwest::{
     Url,
     header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue},
@@ -27,12 +27,12 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub fn new(Settings { target, gzip, tenant_header, metrics: _ }: Settings) -> Endpoint {
+    pub fn new(Settings { target, gzip, tenant_header, metrics: _, sample_ratio: _ }: Settings) -> Endpoint {
         Endpoint { client: HttpClient::new(target), gzip, tenant_header }
     }
 
-    /// Posts a message of a tenant to a signal's path below the endpoint: `logs`, `metrics`.
-    pub async fn post(&self, signal: &str, tenant: &str, message: &impl Message) -> Result<Answer, Refusal> {
+    /// Posts an encoded message of a tenant to a signal's path below the endpoint: `logs`, `metrics`, `traces`.
+    pub async fn post(&self, signal: &str, tenant: &str, mut body: Vec<u8>) -> Result<Answer, Refusal> {
         let mut headers = HeaderMap::new();
         if let Some((name, ids)) = &self.tenant_header {
             // Without it everything would be somebody else's.
@@ -44,7 +44,6 @@ impl Endpoint {
             let id = ids.of(tenant).ok_or_else(denied)?;
             headers.insert(name.clone(), HeaderValue::from_str(&id).map_err(|_| denied())?);
         }
-        let mut body = message.encode_to_vec();
         if self.gzip {
             let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
             let packed = encoder.write_all(&body).and_then(|()| encoder.finish());
@@ -54,7 +53,7 @@ impl Endpoint {
         self.client.post(self.url(signal), "application/x-protobuf", headers, body).await
     }
 
-    fn url(&self, signal: &str) -> Url {
+    pub fn url(&self, signal: &str) -> Url {
         let mut url = self.client.url().clone();
         let path = format!("{}/v1/{signal}", url.path().trim_end_matches('/'));
         url.set_path(&path);
@@ -77,7 +76,8 @@ impl Otlp {
 impl Sink for Otlp {
     fn send<'s>(&'s self, tenant: &'s str, entries: &'s [Entry]) -> Sending<'s> {
         Box::pin(async move {
-            let result = self.endpoint.post("logs", tenant, &logs::request(tenant, entries)).await;
+            let result =
+                self.endpoint.post("logs", tenant, logs::request(tenant, entries).encode_to_vec()).await;
             match result.and_then(|answer| answer::judge(&answer)) {
                 Ok(()) => Sent { taken: entries.len(), refusal: None },
                 Err(refusal @ Refusal::Part { .. }) => Sent { taken: entries.len(), refusal: Some(refusal) },
