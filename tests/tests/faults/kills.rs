@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use end_to_end::{
@@ -19,8 +19,8 @@ use end_to_end::{
 use super::{at, journal, journaled, lane, of, once, open, rules};
 
 const KILLS: usize = 20;
-/// Longer than a start takes.
-const LONGEST: u64 = 2500;
+/// How long it may work before it is killed.
+const WORK: Duration = Duration::from_millis(700);
 
 #[test]
 fn what_was_journaled_arrives_though_the_daemon_is_killed_twenty_times() {
@@ -42,7 +42,10 @@ fn what_was_journaled_arrives_though_the_daemon_is_killed_twenty_times() {
     let rules = rules("slain");
     let options = || Options { rules: &rules, config: &config, ..Options::default() };
     // Once whole, so that the sink has a beginning.
-    Daemon::start(&options()).stop();
+    let begin = Instant::now();
+    let first = Daemon::start(&options());
+    let start = begin.elapsed();
+    first.stop();
     let ended = Arc::new(AtomicBool::new(false));
     let flood = thread::spawn({
         let ended = Arc::clone(&ended);
@@ -59,9 +62,14 @@ fn what_was_journaled_arrives_though_the_daemon_is_killed_twenty_times() {
     });
     let random = RandomState::new();
     for kill in 0..KILLS {
-        let moment = Duration::from_millis(random.hash_one(kill) % LONGEST);
+        // Every other one while it starts, however long that takes today; the others while it works.
+        let (daemon, within) = if kill % 2 == 0 {
+            (Daemon::launch(&options()), start)
+        } else {
+            (Daemon::start(&options()), WORK)
+        };
+        let moment = within.mul_f64(random.hash_one(kill) as f64 / u64::MAX as f64);
         eprintln!("kill {kill} after {moment:?}");
-        let daemon = Daemon::launch(&options());
         thread::sleep(moment);
         daemon.signal(libc::SIGKILL);
         daemon.wait();
