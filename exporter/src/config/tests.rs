@@ -638,7 +638,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "sinks: [{name: a, type: otlp, url: 'http://x/', traces: {sample_ratio: 2}}, {name: b, type: otlp, url: 'http://x/', traces: {}}]",
-            "1:73: 2 is not between 0 and 1\nyagura.yaml:1:126: traces go to one sink",
+            "1:72: 2 is not between 0 and 1\nyagura.yaml:1:125: traces go to one sink",
         ),
         (
             "sinks: [{name: a, type: otlp, url: 'http://x/', tenant_header: 'a b', tenant_id: t}]",
