@@ -10,6 +10,7 @@
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
 //! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`docker`]: a Docker engine;
+//! - [`manifest`]: what kustomize makes;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`text`]: values as text, bytes that are not UTF-8 included.
 //!
@@ -24,6 +25,7 @@ pub mod daemon;
 pub mod docker;
 pub mod http;
 pub mod live;
+pub mod manifest;
 pub mod raw;
 pub mod receiver;
 pub mod rows;
