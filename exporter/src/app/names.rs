@@ -15,6 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{sync::watch, task::spawn_blocking};
 
+use super::host_etc::host_etc;
 use crate::{
     enrich::HostNames,
     fields::{FieldId, Source, scheme},
@@ -124,7 +125,8 @@ impl Hosts {
 /// Resolves what `wanted` holds, again from time to time and when it changes, and follows the hosts file. Runs until
 /// dropped.
 pub async fn keep_resolved(mut wanted: watch::Receiver<BTreeSet<String>>, current: Arc<ArcSwap<HostNames>>) {
-    let (mut hosts, mut resolved) = (Hosts::new(Path::new("/etc/hosts")), HostNames::default());
+    let (mut hosts, mut resolved) =
+        (Hosts::new(&host_etc(Path::new("/proc")).join("hosts")), HostNames::default());
     let mut due = Instant::now();
     loop {
         let names = wanted.borrow_and_update().clone();

@@ -13,6 +13,8 @@ const NODE: i32 = 2;
 struct PodSandboxConfig {
     #[prost(message, optional, tag = "1")]
     metadata: Option<PodSandboxMetadata>,
+    #[prost(string, tag = "3")]
+    log_directory: String,
     #[prost(map = "string, string", tag = "6")]
     labels: HashMap<String, String>,
     #[prost(map = "string, string", tag = "7")]
@@ -89,10 +91,16 @@ struct ContainerConfig {
     image: Option<ImageSpec>,
     #[prost(string, repeated, tag = "3")]
     command: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    args: Vec<String>,
+    #[prost(message, repeated, tag = "6")]
+    envs: Vec<KeyValue>,
     #[prost(message, repeated, tag = "7")]
     mounts: Vec<Mount>,
     #[prost(map = "string, string", tag = "9")]
     labels: HashMap<String, String>,
+    #[prost(string, tag = "11")]
+    log_path: String,
     #[prost(bool, tag = "12")]
     stdin: bool,
     #[prost(bool, tag = "14")]
@@ -114,6 +122,14 @@ struct ImageSpec {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct KeyValue {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct Mount {
     #[prost(string, tag = "1")]
     container_path: String,
@@ -121,20 +137,63 @@ struct Mount {
     host_path: String,
     #[prost(bool, tag = "3")]
     readonly: bool,
+    #[prost(int32, tag = "5")]
+    propagation: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct LinuxContainerConfig {
+    #[prost(message, optional, tag = "1")]
+    resources: Option<Resources>,
     #[prost(message, optional, tag = "2")]
     security_context: Option<ContainerSecurityContext>,
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct Resources {
+    #[prost(int64, tag = "3")]
+    cpu_shares: i64,
+    #[prost(int64, tag = "4")]
+    memory_limit_in_bytes: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct ContainerSecurityContext {
+    #[prost(message, optional, tag = "1")]
+    capabilities: Option<Capability>,
     #[prost(bool, tag = "2")]
     privileged: bool,
     #[prost(message, optional, tag = "3")]
     namespace_options: Option<NamespaceOption>,
+    #[prost(message, optional, tag = "5")]
+    run_as_user: Option<Number>,
+    #[prost(bool, tag = "7")]
+    readonly_rootfs: bool,
+    #[prost(bool, tag = "11")]
+    no_new_privs: bool,
+    #[prost(message, optional, tag = "15")]
+    seccomp: Option<SecurityProfile>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Capability {
+    #[prost(string, repeated, tag = "1")]
+    add: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    drop: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Number {
+    #[prost(int64, tag = "1")]
+    value: i64,
+}
+
+/// 0 is the runtime's own profile, 1 none.
+#[derive(Clone, PartialEq, Message)]
+struct SecurityProfile {
+    #[prost(int32, tag = "1")]
+    profile_type: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -172,6 +231,8 @@ pub struct Pod<'a> {
     pub privileged: bool,
     /// `/kubepods/burstable/pod…`; the runtime's default if empty.
     pub cgroup_parent: &'a str,
+    /// Where the logs of its containers are; none are kept if empty.
+    pub logs: &'a str,
 }
 
 /// A container to run in a pod.
@@ -187,6 +248,37 @@ pub struct Container<'a> {
     pub tty: bool,
     /// Host path, path in the container, read-only.
     pub mounts: &'a [(&'a str, &'a str, bool)],
+    /// What a pod of a manifest has beyond that.
+    pub spec: Option<&'a Spec>,
+}
+
+/// A container as a manifest describes it.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub mounts: Vec<SpecMount>,
+    /// Names without `CAP_`.
+    pub add_capabilities: Vec<String>,
+    pub drop_capabilities: Vec<String>,
+    pub user: i64,
+    pub readonly_root: bool,
+    pub no_new_privileges: bool,
+    /// Under the runtime's own seccomp profile, or under none.
+    pub seccomp: bool,
+    /// In bytes.
+    pub memory_limit: i64,
+    /// The name of its log in the pod's folder of logs.
+    pub log: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct SpecMount {
+    pub host: String,
+    pub container: String,
+    pub readonly: bool,
+    /// What is mounted and unmounted on the host is so in the container.
+    pub from_host: bool,
 }
 
 /// The kubelet's side.
@@ -202,13 +294,14 @@ fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
 
 impl Pod<'_> {
     fn config(&self) -> PodSandboxConfig {
-        let Pod { name, namespace, uid, labels, annotations, privileged, cgroup_parent } = *self;
+        let Pod { name, namespace, uid, labels, annotations, privileged, cgroup_parent, logs } = *self;
         PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.into(),
                 uid: uid.into(),
                 namespace: namespace.into(),
             }),
+            log_directory: logs.into(),
             labels: map(labels),
             annotations: map(annotations),
             linux: Some(LinuxPodSandboxConfig {
@@ -219,6 +312,27 @@ impl Pod<'_> {
                 }),
             }),
         }
+    }
+}
+
+impl Spec {
+    fn describe(&self, config: &mut ContainerConfig, security: &mut ContainerSecurityContext) {
+        config.args.clone_from(&self.args);
+        config.log_path.clone_from(&self.log);
+        let pair = |(key, value): &(String, String)| KeyValue { key: key.clone(), value: value.clone() };
+        config.envs = self.env.iter().map(pair).collect();
+        config.mounts.extend(self.mounts.iter().map(|mount| Mount {
+            container_path: mount.container.clone(),
+            host_path: mount.host.clone(),
+            readonly: mount.readonly,
+            propagation: mount.from_host.into(),
+        }));
+        security.capabilities =
+            Some(Capability { add: self.add_capabilities.clone(), drop: self.drop_capabilities.clone() });
+        security.run_as_user = Some(Number { value: self.user });
+        security.readonly_rootfs = self.readonly_root;
+        security.no_new_privs = self.no_new_privileges;
+        security.seccomp = Some(SecurityProfile { profile_type: (!self.seccomp).into() });
     }
 }
 
@@ -245,8 +359,8 @@ impl Cri {
 
     /// Makes and starts a container in a sandbox; returns its id.
     pub fn run(&self, sandbox: &str, pod: &Pod<'_>, container: &Container<'_>) -> String {
-        let Container { name, image, command, labels, privileged, host_pid, tty, mounts } = *container;
-        let config = ContainerConfig {
+        let Container { name, image, command, labels, privileged, host_pid, tty, mounts, spec } = *container;
+        let mut config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.into() }),
             image: Some(ImageSpec { image: image.into() }),
             command: command.iter().map(ToString::to_string).collect(),
@@ -255,21 +369,25 @@ impl Cri {
                     container_path: (*container_path).into(),
                     host_path: (*host_path).into(),
                     readonly: *readonly,
+                    propagation: 0,
                 })
                 .collect(),
             labels: map(labels),
             stdin: tty,
             tty,
-            linux: Some(LinuxContainerConfig {
-                security_context: Some(ContainerSecurityContext {
-                    privileged,
-                    namespace_options: Some(NamespaceOption {
-                        network: NODE,
-                        pid: if host_pid { NODE } else { 1 },
-                    }),
-                }),
-            }),
+            ..ContainerConfig::default()
         };
+        let mut security = ContainerSecurityContext {
+            privileged,
+            namespace_options: Some(NamespaceOption { network: NODE, pid: if host_pid { NODE } else { 1 } }),
+            ..ContainerSecurityContext::default()
+        };
+        let mut resources = None;
+        if let Some(spec) = spec {
+            spec.describe(&mut config, &mut security);
+            resources = Some(Resources { cpu_shares: 2, memory_limit_in_bytes: spec.memory_limit });
+        }
+        config.linux = Some(LinuxContainerConfig { resources, security_context: Some(security) });
         let request = CreateContainerRequest {
             pod_sandbox_id: sandbox.into(),
             config: Some(config),

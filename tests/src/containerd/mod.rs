@@ -14,7 +14,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use cri::{Container, Cri, Pod};
+pub use cri::{Container, Cri, Pod, Spec, SpecMount};
 pub(crate) use image::archive;
 
 use crate::DEADLINE;
@@ -28,6 +28,7 @@ pub struct Containerd {
     child: Child,
     root: TempDir,
     unified: bool,
+    shared: bool,
 }
 
 /// Starts the program, with the configuration in its folder.
@@ -54,12 +55,17 @@ fn spawn(root: &Path, unified: bool) -> Child {
 impl Containerd {
     /// Starts it and waits until it answers.
     pub fn start() -> Containerd {
-        Containerd::launch(false)
+        Containerd::launch(false, false)
     }
 
     /// The same, where the only cgroup hierarchy that it sees is the unified one.
     pub fn start_unified() -> Containerd {
-        Containerd::launch(true)
+        Containerd::launch(true, false)
+    }
+
+    /// The same, where what it mounts reaches whoever asks for `HostToContainer`, as on a host that systemd started.
+    pub fn start_shared() -> Containerd {
+        Containerd::launch(false, true)
     }
 
     /// Configuration of a daemon that knows this runtime alone, and holds back nothing.
@@ -68,11 +74,18 @@ impl Containerd {
         format!("rate_limit: {{rate: 0}}\ncontainer_engines: {{root: {root}, wait: 5s}}\n")
     }
 
-    fn launch(unified: bool) -> Containerd {
+    fn launch(unified: bool, shared: bool) -> Containerd {
         crate::install("containers");
         let root = tempfile::Builder::new().prefix("yagura-host-").tempdir_in("/var/tmp").expect("a folder");
         let state = root.path().join("run/containerd");
         fs::create_dir_all(&state).expect("a folder");
+        if shared {
+            let run = root.path().join("run");
+            let mount = |args: &[&str]| Command::new("mount").args(args).arg(&run).status();
+            let bound = mount(&["--bind", run.to_str().expect("text")]).expect("mount runs");
+            let made = mount(&["--make-rshared"]).expect("mount runs");
+            assert!(bound.success() && made.success(), "a shared mount");
+        }
         let config = root.path().join("containerd.toml");
         let text = format!(
             "version = 2\n\
@@ -91,7 +104,7 @@ impl Containerd {
             pause = image::PAUSE,
         );
         fs::write(&config, text).expect("a file");
-        let server = Containerd { child: spawn(root.path(), unified), root, unified };
+        let server = Containerd { child: spawn(root.path(), unified), root, unified, shared };
         server.wait();
         server.import(image::PAUSE, &[]);
         server
@@ -134,13 +147,17 @@ impl Containerd {
         fs::read_to_string(self.root().join("containerd.log")).unwrap_or_default()
     }
 
-    /// Makes an image with busybox and gives it a name and further ones.
-    pub fn import(&self, name: &str, others: &[&str]) {
-        let archive = archive(name, self.root());
+    /// Takes an image from an archive of `docker save`.
+    pub fn load(&self, archive: &Path, repository: &str) {
         let archive = archive.to_str().expect("text");
-        let repository = name.rsplit_once(':').map_or(name, |(repository, _)| repository);
         self.ctr(&["-n", "k8s.io", "images", "import", "--digests", "--base-name", repository, archive])
             .unwrap_or_else(|error| panic!("no image: {error}\n{}", self.log()));
+    }
+
+    /// Makes an image with busybox and gives it a name and further ones.
+    pub fn import(&self, name: &str, others: &[&str]) {
+        let repository = name.rsplit_once(':').map_or(name, |(repository, _)| repository);
+        self.load(&archive(name, self.root()), repository);
         for other in others {
             self.ctr(&["-n", "k8s.io", "images", "tag", name, other]).expect("a tag");
         }
@@ -182,5 +199,8 @@ impl Drop for Containerd {
         self.cri().remove_all();
         let _ended = self.child.kill();
         let _status = self.child.wait();
+        if self.shared {
+            let _status = Command::new("umount").arg("--recursive").arg(self.root().join("run")).status();
+        }
     }
 }

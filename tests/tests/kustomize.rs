@@ -1,0 +1,271 @@
+//! `kustomize/`: it builds, Kubernetes takes it, Yagura takes what is in it, and its privileges are enough and needed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use end_to_end::{
+    daemon::{Daemon, Options, yagura},
+    kernel_tests_run,
+    manifest::{Manifest, strings, write_volume},
+    repository,
+};
+use serde_json::{Value, json};
+use yagura::{
+    config::{Config, SinkKind},
+    sinks::remote_write::Tenancy,
+};
+
+const OVERLAYS: &[&str] =
+    &["overlays/single-team", "overlays/multi-tenant", "overlays/victoriametrics-cluster"];
+/// Components together, beside the overlays.
+const COMBINATIONS: &[&[&str]] = &[
+    &["sinks", "falcosidekick"],
+    &["sinks", "loki", "victoriametrics", "alertmanager", "falcosidekick"],
+    &["tenants", "sinks", "falcosidekick"],
+    &["k8s-audit", "dedicated-nodes", "cri-o"],
+    &["tenants", "k3s"],
+    &["sinks", "victoriametrics-cluster", "victorialogs"],
+];
+
+/// Everything that is built, with its name.
+fn builds() -> Vec<(String, Manifest)> {
+    let folders = ["base"].iter().chain(OVERLAYS).map(|folder| ((*folder).to_owned(), Manifest::of(folder)));
+    let combined = COMBINATIONS.iter().map(|components| (components.join("+"), Manifest::with(components)));
+    folders.chain(combined).collect()
+}
+
+fn parse(text: &str) -> Result<Config, yagura::config::ConfigErrors> {
+    let env = |name: &str| (name == "NODE_NAME").then(|| "node-1".to_owned());
+    Config::parse("yagura.yaml", text, &env)
+}
+
+#[test]
+fn each_build_is_valid_and_its_parts_fit() {
+    for (name, manifest) in builds() {
+        manifest.validate();
+        let (pod, container) = (manifest.pod(), manifest.container());
+        // What is mounted is there, and what is there is mounted.
+        let volumes = pod["volumes"].as_array().expect("volumes");
+        let mut named: Vec<&str> = volumes.iter().filter_map(|volume| volume["name"].as_str()).collect();
+        let mounts = container["volumeMounts"].as_array().expect("mounts");
+        let mut mounted: Vec<&str> = mounts.iter().filter_map(|mount| mount["name"].as_str()).collect();
+        named.sort_unstable();
+        mounted.sort_unstable();
+        assert_eq!(named, mounted, "{name}");
+        for volume in volumes {
+            if let Some(map) = volume["configMap"]["name"].as_str() {
+                let maps = manifest.all("ConfigMap");
+                assert!(maps.iter().any(|one| one["metadata"]["name"] == map), "{name}: {map}");
+            }
+            // Of the host, only folders, and only where Yagura looks or writes.
+            if let Some(path) = volume["hostPath"]["path"].as_str() {
+                let known = ["/var/lib/yagura", "/run/containerd", "/run/crio", "/run/k3s/containerd"];
+                assert!(known.contains(&path), "{name}: {path}");
+                let mount = mounts.iter().find(|mount| mount["name"] == volume["name"]).expect("a mount");
+                let writes = mount["readOnly"] != true;
+                assert_eq!(writes, path == "/var/lib/yagura", "{name}: {path}");
+                assert!(writes || mount["mountPath"] == format!("/host{path}"), "{name}: {path}");
+            }
+        }
+        let selector = &manifest.the("DaemonSet")["spec"]["selector"]["matchLabels"];
+        assert_eq!(&manifest.the("Service")["spec"]["selector"], selector, "{name}");
+        assert_eq!(manifest.the("NetworkPolicy")["spec"]["podSelector"]["matchLabels"], *selector, "{name}");
+        assert_eq!(manifest.the("ClusterRoleBinding")["subjects"][0]["namespace"], "yagura", "{name}");
+    }
+}
+
+#[test]
+fn each_build_is_configured_as_yagura_wants_it() {
+    for (name, manifest) in builds() {
+        let text = manifest.configuration();
+        let config = parse(text).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+        let port = u64::from(config.listen.port());
+        assert_eq!(manifest.container()["ports"][0]["containerPort"], port, "{name}");
+        assert_eq!(manifest.the("Service")["spec"]["ports"][0]["port"], port, "{name}");
+        let let_in = &manifest.the("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"];
+        assert_eq!(*let_in, port, "{name}");
+        assert_eq!(config.containers.root, Path::new("/host"), "{name}");
+        assert_eq!(config.tenants.len(), if text.contains("tenants:\n") { 2 } else { 0 }, "{name}");
+        assert_eq!(config.node.as_deref(), Some("node-1"), "{name}");
+    }
+    // Each tenant's metrics and detections have a way of their own.
+    let config = parse(Manifest::of("overlays/victoriametrics-cluster").configuration()).expect("accepted");
+    let ids = config.sinks.iter().filter_map(|sink| match &sink.kind {
+        SinkKind::Loki(settings) => Some(settings.ids.clone()),
+        SinkKind::RemoteWrite(settings) => match &settings.tenancy {
+            Tenancy::Path(ids) => Some(ids.clone()),
+            other => panic!("{other:?}"),
+        },
+        _ => None,
+    });
+    let ids: Vec<_> = ids.collect();
+    assert_eq!(ids.len(), 2);
+    for ids in ids {
+        let of = |tenant| ids.of(tenant);
+        assert_eq!((of("shop"), of("research")), (Some("1:0".into()), Some("2:0".into())));
+        assert_eq!(of("platform"), Some("0:0".into()));
+    }
+    // Tenants before, sinks after.
+    let config =
+        parse(Manifest::with(&["tenants", "sinks", "falcosidekick"]).configuration()).expect("accepted");
+    assert_eq!(config.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["falcosidekick"]);
+    assert_eq!(config.tenants.iter().map(|tenant| &*tenant.name).collect::<Vec<_>>(), ["shop", "research"]);
+}
+
+#[test]
+fn the_rules_are_ours_and_the_examples_load() {
+    let base = Manifest::of("base");
+    let rules = base.config_map("yagura-rules");
+    let ours: BTreeMap<String, Value> = yagura::embedded::RULES
+        .iter()
+        .map(|(name, text)| (name.trim_start_matches("rules/").to_owned(), json!(text)))
+        .collect();
+    assert_eq!(rules.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<BTreeMap<_, _>>(), ours);
+    // Beyond it `kubectl apply` without --server-side fails.
+    assert!(serde_json::to_string(rules).expect("JSON").len() < 250_000);
+
+    let all = Manifest::of("overlays/multi-tenant");
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = write_volume(&folder.path().join("rules"), all.config_map("yagura-rules"));
+    let shop = write_volume(&folder.path().join("shop"), all.config_map("yagura-tenant-shop"));
+    for paths in [vec![&rules], vec![&rules, &shop]] {
+        let paths = paths.iter().map(|path| path.to_str().expect("text"));
+        let args: Vec<&str> = ["rules", "list", "--rules"]
+            .into_iter()
+            .chain(paths.flat_map(|p| ["--rules", p]).skip(1))
+            .collect();
+        let listed = yagura(&args);
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(listed.status.success(), "{args:?}: {}", String::from_utf8_lossy(&listed.stderr));
+        assert!(text.contains("Image that does not belong on this node"), "{text}");
+        assert_eq!(text.contains("Payment key read"), args.len() > 4, "{text}");
+    }
+}
+
+#[test]
+fn what_may_be_asked_of_the_api_server_is_what_the_page_says() {
+    let page = fs::read_to_string(repository().join("docs/kubernetes.md")).expect("a page");
+    let base = Manifest::of("base");
+    let mut rules = Vec::new();
+    for rule in base.the("ClusterRole")["rules"].as_array().expect("rules") {
+        let list = |key: &str| strings(&rule[key]).join(", ");
+        let group = list("apiGroups");
+        let group = if group.is_empty() { "\"\"" } else { &group };
+        let line = format!(
+            "{{apiGroups: [{group}], resources: [{}], verbs: [{}]}}",
+            list("resources"),
+            list("verbs")
+        );
+        assert!(page.contains(&line), "{line}");
+        rules.push(line);
+    }
+    assert_eq!(rules.len(), page.matches("{apiGroups: [").count());
+}
+
+/// `setpriv` with exactly these capabilities, as root in a container has them.
+fn with_capabilities(names: &[String]) -> Vec<String> {
+    let set = names.iter().fold("-all".to_owned(), |set, name| set + ",+" + name);
+    let of = |option: &str| format!("--{option}={set}");
+    ["setpriv".into(), "--no-new-privs".into(), of("bounding-set"), of("inh-caps"), of("ambient-caps")].into()
+}
+
+/// Starts a shell before the daemon, which later reads a file by a child of its own.
+struct Older(std::process::Child);
+
+impl Older {
+    fn start() -> Older {
+        let mut command = Command::new("/bin/sh");
+        // Not the last command: the shell would become it.
+        command.args(["-c", "echo ready; read line; /bin/cat /etc/shadow; read line"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("piped")).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        Older(child)
+    }
+
+    fn go(&mut self) {
+        self.0.stdin.as_mut().expect("piped").write_all(b"go\n").expect("it reads");
+    }
+}
+
+impl Drop for Older {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+const RULES: &str = "
+- rule: Shadow
+  desc: It is read.
+  condition: evt.type in (open, openat, openat2) and fd.name = /etc/shadow and evt.is_open_read = true
+  output: '%proc.ppid %proc.pexepath %user.name'
+  priority: NOTICE
+";
+
+#[test]
+fn the_capabilities_of_the_manifest_are_enough_and_each_is_needed() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let claimed = Manifest::of("base").capabilities();
+    let run = |capabilities: &[String]| {
+        let wrapper = with_capabilities(capabilities);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let mut older = Older::start();
+        let daemon = Daemon::start(&Options { rules: RULES, wrapper: &wrapper, ..Options::default() });
+        // It has these and no others: what is claimed is what was tested.
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("it runs");
+        let sets = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a set");
+            u64::from_str_radix(line.trim_start_matches(':').trim(), 16).expect("hexadecimal")
+        });
+        assert!(sets.iter().all(|set| *set == bits(capabilities)), "{sets:x?} {capabilities:?}");
+        assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+        older.go();
+        let parent = older.0.id();
+        let found = daemon.detection(|found| found["output_fields"]["proc.ppid"] == parent);
+        assert_eq!(found["output_fields"]["user.name"], "root", "{found}");
+        let ended = daemon.stop();
+        assert!(ended.status.success());
+        assert_eq!(ended.balance()["lost"], 0);
+        found["output_fields"]["proc.pexepath"].clone()
+    };
+    let program = fs::canonicalize("/bin/sh").expect("a path");
+    assert_eq!(run(&claimed), program.to_str().expect("text"));
+    for capability in &claimed {
+        let fewer: Vec<String> = claimed.iter().filter(|name| *name != capability).cloned().collect();
+        match capability.as_str() {
+            // Nothing starts.
+            "bpf" | "perfmon" => {
+                let wrapper = with_capabilities(&fewer);
+                let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+                let ended =
+                    Daemon::launch(&Options { rules: RULES, wrapper: &wrapper, ..Options::default() }).wait();
+                assert!(!ended.status.success(), "without {capability}");
+                let name = format!("CAP_{}", capability.to_uppercase());
+                assert!(ended.stderr.iter().any(|line| line.contains(&name)), "{:?}", ended.stderr);
+            }
+            // Whoever ran before Yagura is not known by its file.
+            "sys_ptrace" => assert_eq!(run(&fewer), Value::Null),
+            other => panic!("why is {other} needed?"),
+        }
+    }
+}
+
+/// The set's bits, by the numbers of `linux/capability.h`.
+fn bits(names: &[String]) -> u64 {
+    let bit = |name: &String| match name.as_str() {
+        "sys_ptrace" => 19,
+        "perfmon" => 38,
+        "bpf" => 39,
+        other => panic!("what is the number of {other}?"),
+    };
+    names.iter().map(|name| 1 << bit(name)).sum()
+}
