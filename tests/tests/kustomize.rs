@@ -24,6 +24,7 @@ const COMBINATIONS: &[&[&str]] = &[
     &["sinks", "falcosidekick"],
     &["sinks", "loki", "victoriametrics", "alertmanager", "falcosidekick"],
     &["tenants", "sinks", "falcosidekick"],
+    &["sinks", "loki-tenants", "victorialogs"],
     &["k8s-audit", "dedicated-nodes", "cri-o"],
     &["tenants", "k3s"],
 ];
