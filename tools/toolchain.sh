@@ -7,6 +7,8 @@
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
 #   tools/toolchain.sh kubernetes-tools   kubectl and a validator of manifests, into target/tools/kubernetes
+#   tools/toolchain.sh certificates   the authorities that are trusted on the web, for the image
+#   tools/toolchain.sh systemd  systemd-analyze, for the test of the unit
 #   tools/toolchain.sh clock    libfaketime, for the test with a clock that is set back
 #   tools/toolchain.sh prometheus        a Prometheus with promtool, for the tests of remote-write
 #   tools/toolchain.sh victoriametrics   a single-node VictoriaMetrics, for the same
@@ -90,6 +92,12 @@ kubernetes-tools)
         "kubernetes-validate==$KUBERNETES_VALIDATE_VERSION" >&2
     echo "$stamp" >"$tools/stamp"
     ;;
+certificates)
+    packages ca-certificates
+    ;;
+systemd)
+    packages systemd
+    ;;
 clock)
     packages libfaketime
     ;;
@@ -101,7 +109,7 @@ kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|clock|prometheus|victoriametrics|alertmanager|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|kernels" >&2
     exit 2
     ;;
 esac

@@ -56,7 +56,18 @@ impl Client {
     }
 
     pub fn get(&self, path: &str) -> std::io::Result<Answer> {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: yagura\r\nConnection: close\r\n\r\n"), b"")
+        self.get_with(path, &[])
+    }
+
+    /// The same with further header lines.
+    pub fn get_with(&self, path: &str, headers: &[&str]) -> std::io::Result<Answer> {
+        let mut head = format!("GET {path} HTTP/1.1\r\nHost: yagura\r\nConnection: close\r\n");
+        for header in headers {
+            head.push_str(header);
+            head.push_str("\r\n");
+        }
+        head.push_str("\r\n");
+        self.ask(&head, b"")
     }
 
     /// With a bearer token.

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::repository;
+use crate::{
+    containerd::{Spec, SpecMount},
+    repository,
+};
 
 /// The documents of one build.
 #[derive(Clone, Debug)]
@@ -155,4 +158,43 @@ pub fn write_volume(folder: &Path, data: &serde_json::Map<String, Value>) -> Pat
         std::os::unix::fs::symlink(Path::new("..data").join(name), folder.join(name)).expect("a link");
     }
     folder.to_owned()
+}
+
+impl Manifest {
+    /// The container as a kubelet would ask for it, from what the manifest says. `volume` says where on this machine a
+    /// volume is, by its name; `env` what a field of the pod is, by its path.
+    pub fn spec(&self, volume: impl Fn(&str) -> PathBuf, env: impl Fn(&str) -> String) -> Spec {
+        let (container, security) = (self.container(), &self.container()["securityContext"]);
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let mounts = container["volumeMounts"].as_array().expect("mounts").iter().map(|mount| {
+            let mut host = volume(&text(&mount["name"]));
+            if let Some(path) = mount["subPath"].as_str() {
+                host = host.join(path);
+            }
+            SpecMount {
+                host: host.to_str().expect("text").to_owned(),
+                container: text(&mount["mountPath"]),
+                readonly: mount["readOnly"] == true,
+                from_host: mount["mountPropagation"] == "HostToContainer",
+            }
+        });
+        let variables = container["env"].as_array().expect("variables").iter();
+        let field = |entry: &Value| text(&entry["valueFrom"]["fieldRef"]["fieldPath"]);
+        let memory = text(&container["resources"]["limits"]["memory"]);
+        let mebibytes: i64 = memory.strip_suffix("Mi").and_then(|n| n.parse().ok()).expect("mebibytes");
+        assert_eq!(security["privileged"], false);
+        Spec {
+            args: strings(&container["args"]),
+            env: variables.map(|entry| (text(&entry["name"]), env(&field(entry)))).collect(),
+            mounts: mounts.collect(),
+            add_capabilities: strings(&security["capabilities"]["add"]),
+            drop_capabilities: strings(&security["capabilities"]["drop"]),
+            user: security["runAsUser"].as_i64().expect("a user"),
+            readonly_root: security["readOnlyRootFilesystem"] == true,
+            no_new_privileges: security["allowPrivilegeEscalation"] == false,
+            seccomp: security["seccompProfile"]["type"] == "RuntimeDefault",
+            memory_limit: mebibytes << 20,
+            log: "yagura.log".into(),
+        }
+    }
 }

@@ -75,6 +75,11 @@ impl Receiver {
         Receiver { address, state, server: Some(server) }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The bodies that were answered with 2xx.
     pub fn bodies(&self) -> Vec<String> {
         self.state.taken.lock().expect("taken").clone()

@@ -27,6 +27,7 @@ const COMBINATIONS: &[&[&str]] = &[
     &["sinks", "falcosidekick"],
     &["sinks", "loki", "victoriametrics", "alertmanager", "falcosidekick"],
     &["tenants", "sinks", "falcosidekick"],
+    &["sinks", "loki-tenants", "victorialogs"],
     &["k8s-audit", "dedicated-nodes", "cri-o"],
     &["tenants", "k3s"],
     &["sinks", "victoriametrics-cluster", "victorialogs"],
@@ -108,7 +109,7 @@ fn each_build_is_configured_as_yagura_wants_it() {
     for ids in ids {
         let of = |tenant| ids.of(tenant);
         assert_eq!((of("shop"), of("research")), (Some("1:0".into()), Some("2:0".into())));
-        assert_eq!(of("platform"), Some("0:0".into()));
+        assert_eq!(of("platform"), Some("0".into()));
     }
     // Tenants before, sinks after.
     let config =

@@ -205,6 +205,15 @@ struct ExecSyncRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct StopContainerRequest {
+    #[prost(string, tag = "1")]
+    container_id: String,
+    /// Seconds.
+    #[prost(int64, tag = "2")]
+    timeout: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct ExecSyncResponse {
     #[prost(bytes = "vec", tag = "1")]
     stdout: Vec<u8>,
@@ -417,6 +426,12 @@ impl Cri {
             cmd: command.iter().map(ToString::to_string).collect(),
         };
         self.call("ExecSync", &request).expect("it runs")
+    }
+
+    /// Asks a container to end, as a kubelet does: SIGTERM, and half a minute to obey.
+    pub fn stop(&self, container: &str) {
+        let request = StopContainerRequest { container_id: container.into(), timeout: 30 };
+        let _stopped: Nothing = self.call("StopContainer", &request).expect("it ends");
     }
 
     /// Ends a pod and everything in it.
