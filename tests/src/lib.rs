@@ -8,6 +8,7 @@
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
 //! - [`cgroups`]: control groups whose paths look like a container's;
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
+//! - [`activity`]: what tests make happen, and the rules about it;
 //! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`docker`]: a Docker engine;
 //! - [`loki`]: a double of Loki's push API;
@@ -23,6 +24,7 @@
 //! Nothing here waits for a time to pass: every wait is for a condition, with a deadline that only a
 //! defect reaches.
 
+pub mod activity;
 pub mod alertmanager;
 pub mod api_server;
 pub mod authority;

@@ -41,6 +41,10 @@ pub enum Reply {
     Answer(u16, String),
     /// The connection is closed in the middle of the answer.
     Reset,
+    /// Nothing, until the other side, or this one, gives up.
+    Hang,
+    /// The connection is closed without a word.
+    Nothing,
 }
 
 type Handler = dyn Fn(Request) -> Reply + Send + Sync;
@@ -149,6 +153,11 @@ fn serve(stream: impl Read + Write, state: &State) {
                 let _sent = stream.get_mut().write_all(b"HTTP/1.1 200 O");
                 return;
             }
+            Reply::Hang => {
+                let _end = stream.read(&mut [0]);
+                return;
+            }
+            Reply::Nothing => return,
         };
         if stream.get_mut().write_all(answer.as_bytes()).and_then(|()| stream.get_mut().flush()).is_err() {
             return;

@@ -5,8 +5,7 @@
 //! busy, and one is quiet: how soon the quiet one is told beside the others is what is measured.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs::File,
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -18,11 +17,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use end_to_end::{
+    activity::{SEEN_RULE, audit_event, once, open, opened_rule, post_audit},
     daemon::{Daemon, Options, yagura},
     http::Client,
     receiver::{Act, Receiver, free_address},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -30,19 +30,6 @@ struct Args {
     minutes: u64,
 }
 
-const RULES: &str = "
-- rule: Opened
-  desc: d
-  condition: evt.type = openat and fd.name startswith /yagura-soak-
-  output: opened %fd.name
-  priority: NOTICE
-- rule: Seen
-  desc: d
-  source: k8s_audit
-  condition: ka.stage = ResponseComplete
-  output: seen %ka.auditid
-  priority: NOTICE
-";
 const TENANTS: &str =
     "tenants: [{name: flood, match: {namespaces: [flood]}}, {name: quiet, match: {namespaces: [quiet]}}]\n";
 /// What the bad receiver does, each for ten seconds.
@@ -66,7 +53,11 @@ fn main() -> Result<()> {
         path.display()
     );
     let steady = Receiver::start(good, |_| Act::Answer(200));
-    let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
+    let daemon = Daemon::start(&Options {
+        rules: &(opened_rule("soak") + SEEN_RULE),
+        config: &config,
+        ..Options::default()
+    });
     let ended = Arc::new(AtomicBool::new(false));
     let load = load(&Client::plain(daemon.address()), &ended);
 
@@ -178,7 +169,7 @@ fn load(client: &Client, ended: &Arc<AtomicBool>) -> thread::JoinHandle<Result<L
             move || {
                 let mut opened = 0;
                 while !over() {
-                    let _absent = File::open(format!("/yagura-soak-{opened}"));
+                    open("soak", opened);
                     opened += 1;
                     thread::sleep(Duration::from_millis(5));
                 }
@@ -218,15 +209,8 @@ fn load(client: &Client, ended: &Arc<AtomicBool>) -> thread::JoinHandle<Result<L
 
 /// Posts audit events; how many were taken.
 fn post(client: &Client, namespace: &str, count: u64, from: u64) -> Result<u64> {
-    let items: Vec<Value> = (from..from + count)
-        .map(|id| {
-            json!({"auditID": format!("{namespace}-{id}"), "stage": "ResponseComplete", "verb": "get",
-                   "objectRef": {"resource": "pods", "namespace": namespace}})
-        })
-        .collect();
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
-    let answer = client.post("/k8s-audit", &[], list.to_string().as_bytes())?;
-    Ok(if answer.status == 200 { count } else { 0 })
+    let events = (from..from + count).map(|id| audit_event(format!("{namespace}-{id}"), namespace));
+    Ok(if post_audit(client, &[], events) == 200 { count } else { 0 })
 }
 
 fn metrics(client: &Client, name: &str) -> Result<f64> {
@@ -244,9 +228,4 @@ fn by_tenant(bodies: &[String]) -> Result<HashMap<String, Vec<String>>> {
         all.entry(text("tenant")?).or_default().push(text("uuid")?);
     }
     Ok(all)
-}
-
-fn once(ids: &[String]) -> Vec<String> {
-    let mut known = HashSet::new();
-    ids.iter().filter(|id| known.insert(*id)).cloned().collect()
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use end_to_end::{
+    activity::{SEEN_RULE, audit_event, post_audit},
     alertmanager::{Alertmanager, PASSWORD, USER},
     daemon::{Daemon, Options, yagura},
     http::Client,
@@ -25,16 +26,6 @@ const OPENED: &str = "
   priority: CRITICAL
 ";
 
-/// The kernel tells every daemon of the other test's opens, so this one is about something else.
-const SEEN: &str = "
-- rule: Seen
-  desc: d
-  source: k8s_audit
-  condition: ka.stage = ResponseComplete
-  output: seen %ka.auditid
-  priority: NOTICE
-";
-
 fn config(addresses: &[SocketAddr], more: &str) -> String {
     let urls: Vec<String> = addresses.iter().map(|address| Alertmanager::url(*address)).collect();
     format!(
@@ -44,11 +35,9 @@ fn config(addresses: &[SocketAddr], more: &str) -> String {
     )
 }
 
+/// The kernel tells every daemon of the other test's opens, so audit events it is.
 fn post(daemon: &Daemon, namespace: &str, id: &str) {
-    let event = json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": id, "verb": "get",
-                       "stage": "ResponseComplete", "objectRef": {"resource": "pods", "namespace": namespace}});
-    let answer = Client::plain(daemon.address()).post("/k8s-audit", &[], event.to_string().as_bytes());
-    assert_eq!(answer.expect("an answer").status, 200);
+    assert_eq!(post_audit(&Client::plain(daemon.address()), &[], [audit_event(id, namespace)]), 200);
 }
 
 /// Tenant and namespace of each alert.
@@ -123,7 +112,7 @@ fn alertmanagers_that_were_away_have_everything_in_the_end() {
     }
     let (one, two) = (free_address(), free_address());
     let daemon = Daemon::start(&Options {
-        rules: SEEN,
+        rules: SEEN_RULE,
         config: &config(&[one, two], "refresh: 1s"),
         ..Options::default()
     });
@@ -178,7 +167,7 @@ fn a_node_that_is_quiet_does_not_resolve_what_another_still_sees() {
     let address = free_address();
     let server = Alertmanager::start(address);
     let daemon = Daemon::start(&Options {
-        rules: SEEN,
+        rules: SEEN_RULE,
         config: &config(&[address], "refresh: 1s, resolve_after: 5s"),
         ..Options::default()
     });

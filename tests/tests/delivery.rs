@@ -1,26 +1,15 @@
 //! Detections on their way from the journal to receivers that are away, broken, or refuse them.
 
-use std::fs::File;
+use std::process::Command;
 
 use end_to_end::{
-    daemon::{Daemon, Ended, Options},
+    activity::{SEEN_RULE, audit_event, open, opened_rule, post_audit},
+    daemon::{Daemon, Ended, Options, binary},
     http::Client,
     kernel_tests_run,
     receiver::{Act, Receiver, free_address},
 };
-use serde_json::{Value, json};
-
-/// A rule about the opens of one test.
-fn rules(test: &str) -> String {
-    format!(
-        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
-         output: opened %fd.name\n  priority: NOTICE\n"
-    )
-}
-
-fn open(test: &str, name: &str) {
-    assert!(File::open(format!("/yagura-{test}-{name}")).is_err());
-}
+use serde_json::Value;
 
 fn config(address: std::net::SocketAddr, more: &str) -> String {
     format!(
@@ -56,11 +45,14 @@ fn a_receiver_that_was_away_gets_everything_in_order() {
         return;
     }
     let address = free_address();
-    let daemon =
-        Daemon::start(&Options { rules: &rules("away"), config: &config(address, ""), ..Options::default() });
+    let daemon = Daemon::start(&Options {
+        rules: &opened_rule("away"),
+        config: &config(address, ""),
+        ..Options::default()
+    });
     daemon.log(|line| line.contains("the receiver does not work (yet)"));
     for number in 0..200 {
-        open("away", &number.to_string());
+        open("away", number);
     }
     daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-away-199");
     daemon.until("the receiver is thought to be down", |daemon| sink_metric(daemon, "up", "platform") == 0.0);
@@ -87,8 +79,6 @@ fn a_tenant_whose_receiver_is_broken_delays_nobody_else() {
     if !kernel_tests_run() {
         return;
     }
-    let rules = "- rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
-                 output: seen %ka.auditid\n  priority: NOTICE\n";
     let address = free_address();
     let receiver = Receiver::start(address, |body| {
         if body.contains("\"tenant\":\"shop\"") {
@@ -100,20 +90,11 @@ fn a_tenant_whose_receiver_is_broken_delays_nobody_else() {
         }
     });
     let config = config(address, "tenants: [{name: shop, match: {namespaces: [\"shop-*\"]}}]\n");
-    let daemon = Daemon::start(&Options { rules, config: &config, ..Options::default() });
+    let daemon = Daemon::start(&Options { rules: SEEN_RULE, config: &config, ..Options::default() });
     let client = Client::plain(daemon.address());
     let post = |namespace: &str, ids: &[String]| {
-        let items: Vec<Value> = ids
-            .iter()
-            .map(|id| {
-                json!({"auditID": id, "stage": "ResponseComplete", "verb": "get",
-                       "objectRef": {"resource": "pods", "namespace": namespace}})
-            })
-            .collect();
-        let list =
-            json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
-        let answer = client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer");
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        let events = ids.iter().map(|id| audit_event(id, namespace));
+        assert_eq!(post_audit(&client, &[], events), 200);
     };
     let ids = |what: &str, count: usize| -> Vec<String> {
         (0..count).map(|number| format!("{what}-{number}")).collect()
@@ -138,4 +119,26 @@ fn a_tenant_whose_receiver_is_broken_delays_nobody_else() {
         .map(|detection| detection["output"].as_str().expect("text").to_owned())
         .collect();
     assert!(outputs.iter().zip(&others).all(|(output, id)| output.ends_with(&format!("seen {id}"))));
+}
+
+#[test]
+fn a_machine_without_authorities_can_send_where_none_is_needed() {
+    let address = free_address();
+    let receiver = Receiver::start(address, |_| Act::Answer(200));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("yagura.yaml");
+    for (scheme, expected) in [("http", "taken"), ("https", "cannot prepare requests")] {
+        let config = format!("sinks: [{{name: hook, type: webhook, url: '{scheme}://{address}/'}}]\n");
+        std::fs::write(&path, config).expect("a file");
+        let output = Command::new(binary())
+            .args(["sink", "test", "--config", path.to_str().expect("text")])
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .output()
+            .expect("yagura runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(expected), "{scheme}: {said}");
+        assert_eq!(output.status.success(), scheme == "http", "{scheme}: {said}");
+    }
+    assert_eq!(receiver.bodies().len(), 1);
 }

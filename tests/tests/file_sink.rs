@@ -1,7 +1,7 @@
 //! Detections in files: moved away by logrotate, on a disk that is full, one for each tenant.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -9,23 +9,12 @@ use std::{
 };
 
 use end_to_end::{
+    activity::{open, opened_rule},
     daemon::{Daemon, Options, yagura},
     kernel_tests_run,
 };
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// A rule about the opens of one test.
-fn rules(test: &str) -> String {
-    format!(
-        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
-         output: opened %fd.name\n  priority: NOTICE\n"
-    )
-}
-
-fn open(test: &str, name: &str) {
-    assert!(File::open(format!("/yagura-{test}-{name}")).is_err());
-}
 
 fn config(path: &Path, more: &str) -> String {
     format!(
@@ -54,7 +43,7 @@ fn what_logrotate_moves_away_and_what_comes_after_is_all_there_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("detections.log");
     let daemon = Daemon::start(&Options {
-        rules: &rules("moved"),
+        rules: &opened_rule("moved"),
         config: &config(&path, ", batch: {max_entries: 7}"),
         ..Options::default()
     });
@@ -62,7 +51,7 @@ fn what_logrotate_moves_away_and_what_comes_after_is_all_there_is() {
     let mut files: Vec<PathBuf> = Vec::new();
     thread::scope(|scope| {
         let flood = scope.spawn(|| {
-            (0..).take_while(|_| !enough.load(Ordering::SeqCst)).for_each(|n| open("moved", &n.to_string()));
+            (0..).take_while(|_| !enough.load(Ordering::SeqCst)).for_each(|n| open("moved", n));
         });
         for round in 1..=5 {
             daemon.until("something is in the file", |_| !lines_until_now(&path).is_empty());
@@ -137,12 +126,15 @@ fn a_full_disk_tears_no_line_and_loses_none() {
     let disk = SmallDisk::new();
     let path = disk.0.path().join("detections.log");
     let filler = disk.0.path().join("filler");
-    let daemon =
-        Daemon::start(&Options { rules: &rules("full"), config: &config(&path, ""), ..Options::default() });
+    let daemon = Daemon::start(&Options {
+        rules: &opened_rule("full"),
+        config: &config(&path, ""),
+        ..Options::default()
+    });
     daemon.until("the file is there", |_| path.exists());
     // One page is left for the file: it ends in the middle of a line.
     fs::write(&filler, vec![b'x'; 48 << 10]).expect("a filler");
-    (0..60).for_each(|number| open("full", &number.to_string()));
+    (0..60).for_each(|number| open("full", number));
     daemon.until("it does not fit", |daemon| {
         daemon.metric("yagura_sink_failed_total{sink=\"log\",tenant=\"platform\",reason=\"write\"}") > 3.0
     });
@@ -172,11 +164,11 @@ fn what_was_journaled_is_in_the_file_though_the_daemon_is_killed() {
     let journal = journal.to_str().expect("text");
     let path = folder.path().join("detections.log");
     let config = config(&path, ", batch: {max_entries: 3}") + &format!("journal:\n  path: {journal}\n");
-    let options = Options { rules: &rules("slain"), config: &config, ..Options::default() };
+    let options = Options { rules: &opened_rule("slain"), config: &config, ..Options::default() };
     for round in 0..3 {
         let daemon = Daemon::start(&options);
         let start = lines_until_now(&path).len();
-        (0..300).for_each(|number| open("slain", &format!("{round}-{number}-")));
+        (0..300).for_each(|number| open("slain", format!("{round}-{number}-")));
         daemon.until("some of it is written", |_| lines_until_now(&path).len() > start + 1000);
         daemon.signal(libc::SIGKILL);
         daemon.wait();

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,18 +10,11 @@ use std::{
 };
 
 use end_to_end::{
+    activity::{open, opened_rule},
     daemon::{Daemon, Options, yagura},
     kernel_tests_run,
 };
 use serde_json::Value;
-
-/// A rule about the opens of one test.
-fn rules(test: &str) -> String {
-    format!(
-        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
-         output: opened %fd.name\n  priority: NOTICE\n"
-    )
-}
 
 fn lines(args: &[&str]) -> Vec<Value> {
     let output = yagura(args);
@@ -33,10 +25,6 @@ fn lines(args: &[&str]) -> Vec<Value> {
 
 fn uuids(detections: &[Value]) -> BTreeSet<String> {
     detections.iter().map(|detection| detection["uuid"].as_str().expect("an id").to_owned()).collect()
-}
-
-fn open(test: &str, name: &str) {
-    assert!(File::open(format!("/yagura-{test}-{name}")).is_err());
 }
 
 #[test]
@@ -52,14 +40,14 @@ fn what_stdout_says_is_in_the_journal_even_if_the_daemon_is_killed() {
     // At five moments of a flood, each after as many detections more, on the same file.
     for round in 0..5 {
         let daemon =
-            Daemon::start(&Options { rules: &rules("killed"), config: &config, ..Options::default() });
+            Daemon::start(&Options { rules: &opened_rule("killed"), config: &config, ..Options::default() });
         let stop = Arc::new(AtomicBool::new(false));
         let flood = thread::spawn({
             let stop = Arc::clone(&stop);
             move || {
                 let mut number = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    open("killed", &format!("{round}-{number}-"));
+                    open("killed", format!("{round}-{number}-"));
                     number += 1;
                 }
             }
@@ -87,9 +75,9 @@ fn the_command_line_reads_beside_the_daemon() {
     }
     // stdout in another form: the journal's is whole all the same.
     let config = "rate_limit: {rate: 0}\njson_include_output_fields_property: false\n";
-    let daemon = Daemon::start(&Options { rules: &rules("read"), config, ..Options::default() });
+    let daemon = Daemon::start(&Options { rules: &opened_rule("read"), config, ..Options::default() });
     for number in 0..5 {
-        open("read", &number.to_string());
+        open("read", number);
     }
     daemon.detection(|detection| detection["output"].as_str().is_some_and(|text| text.ends_with("-4")));
     let path = daemon.folder().join("journal.db");
@@ -120,7 +108,7 @@ fn without_a_journal_detections_go_to_stdout() {
     for journal in ["enabled: false", "path: /proc/no/journal.db"] {
         let config = format!("rate_limit: {{rate: 0}}\njournal:\n  {journal}\n");
         let daemon =
-            Daemon::start(&Options { rules: &rules("without"), config: &config, ..Options::default() });
+            Daemon::start(&Options { rules: &opened_rule("without"), config: &config, ..Options::default() });
         open("without", "any");
         daemon.detection(|detection| detection["rule"] == "Opened");
         assert_eq!(daemon.metric("yagura_journal_up"), 0.0, "{journal}");

@@ -1,16 +1,14 @@
 //! The loss ledger, with every way to lose something taken: both of its equations hold all the same, as metrics while the
 //! daemon runs and as its last line.
 
-use std::fs::File;
-
 use end_to_end::{
+    activity::{audit_event, open, post_audit},
     actor,
     daemon::{Daemon, Options},
     http::Client,
     kernel_tests_run,
     receiver::{Act, Receiver, free_address},
 };
-use serde_json::{Value, json};
 
 const RULES: &str = "
 - rule: Opened
@@ -67,16 +65,13 @@ fn differences(metrics: &str) -> [f64; 4] {
     ]
 }
 
-fn post(client: &Client, namespace: &str, ids: std::ops::Range<u32>, verb: &Value) {
-    let items: Vec<Value> = ids
-        .map(|id| {
-            json!({"auditID": format!("{namespace}-{verb}-{id}"), "stage": "ResponseComplete", "verb": verb,
-                   "objectRef": {"resource": "pods", "namespace": namespace}})
-        })
-        .collect();
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
-    let answer = client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.text);
+fn post(client: &Client, ids: std::ops::Range<u32>, verb: &str) {
+    let events = ids.map(|id| {
+        let mut event = audit_event(format!("{verb}-{id}"), "shop");
+        event["verb"] = verb.into();
+        event
+    });
+    assert_eq!(post_audit(client, &[], events), 200);
 }
 
 fn flood(count: u32) {
@@ -113,9 +108,9 @@ fn every_way_to_lose_something_is_accounted_for() {
     let mut daemon = Daemon::start(&options);
     let client = Client::plain(daemon.address());
     // One for ever refused; a tenant beyond its quota, which a sink does not want either; one event that no rule wants.
-    assert!(File::open("/yagura-ledger-poison").is_err());
-    post(&client, "shop", 0..100, &json!("get"));
-    post(&client, "shop", 0..10, &json!("list"));
+    open("ledger", "poison");
+    post(&client, 0..100, "get");
+    post(&client, 0..10, "list");
     let holds = |metrics: &str, name: &str, labels: &[&str]| sum(metrics, name, labels) > 0.0;
     daemon.until("the poison is set aside", |daemon| {
         holds(&daemon.get("/metrics").1, "yagura_sink_rejected_total", &["sink=\"hook\""])

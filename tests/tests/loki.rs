@@ -1,8 +1,9 @@
 //! Detections in Loki (a double of it): each tenant's under its own organisation, each once, in order.
 
-use std::{collections::BTreeMap, fs, fs::File};
+use std::{collections::BTreeMap, fs};
 
 use end_to_end::{
+    activity::{audit_event, journal_lines, open, post_audit},
     authority::Authority,
     daemon::{Daemon, Options, yagura},
     http::Client,
@@ -11,7 +12,7 @@ use end_to_end::{
     receiver::free_address,
     server,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const AUDIT_RULE: &str = "- rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
@@ -26,14 +27,9 @@ fn open_rule(test: &str) -> String {
     )
 }
 
-fn open(test: &str, name: &str) {
-    assert!(File::open(format!("/yagura-{test}-{name}")).is_err());
-}
-
 /// An event that the API server tells of; `time` is now if it is empty.
 fn event(id: &str, namespace: &str, time: &str) -> Value {
-    let mut event = json!({"auditID": id, "stage": "ResponseComplete", "verb": "get",
-                           "objectRef": {"resource": "pods", "namespace": namespace}});
+    let mut event = audit_event(id, namespace);
     if !time.is_empty() {
         event["stageTimestamp"] = time.into();
     }
@@ -44,18 +40,8 @@ fn days_ago(days: i64) -> String {
     (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days)).to_string()
 }
 
-fn post(client: &Client, events: &[Value]) {
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": events});
-    let answer = client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.text);
-}
-
-/// What the journal has, in its order.
-fn exported(folder: &TempDir) -> Vec<String> {
-    let path = folder.path().join("journal.db");
-    let output = yagura(&["journal", "export", "--path", path.to_str().expect("text")]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+fn post(client: &Client, events: Vec<Value>) {
+    assert_eq!(post_audit(client, &[], events), 200);
 }
 
 fn config(folder: &TempDir, url: &str, more: &str) -> String {
@@ -97,7 +83,7 @@ fn each_tenant_has_its_own_and_poison_blocks_nothing() {
     let daemon = Daemon::start(&Options { rules: &rules, config: &config, ..Options::default() });
     let client = Client::plain(daemon.address());
     for number in 0..40 {
-        open("lokiorgs", &number.to_string());
+        open("lokiorgs", number);
     }
     let mut events: Vec<Value> = (0..60).map(|number| event(&format!("a{number}"), "shop-1", "")).collect();
     // What the limits here exclude, what Loki's do, and what Loki refuses without saying which.
@@ -105,7 +91,7 @@ fn each_tenant_has_its_own_and_poison_blocks_nothing() {
     events[30] = event("old", "shop-1", &days_ago(30));
     events[40] = event("bitter", "shop-1", "");
     events.extend((0..10).map(|number| event(&format!("b{number}"), "other", "")));
-    post(&client, &events);
+    post(&client, events);
     loki.until("ops", 50);
     loki.until("team-shop", 57);
     daemon.until("it is counted", |daemon| {
@@ -133,7 +119,7 @@ fn each_tenant_has_its_own_and_poison_blocks_nothing() {
     ];
     expected.sort();
     assert_eq!(streams.keys().cloned().collect::<Vec<_>>(), expected, "these labels and no others");
-    let journal = exported(&folder);
+    let journal = journal_lines(&folder.path().join("journal.db"));
     assert_eq!(journal.len(), 110);
     for (org, tenant, rule) in
         [("ops", "platform", "Opened \"it\""), ("ops", "platform", "Seen"), ("team-shop", "shop", "Seen")]
@@ -187,11 +173,11 @@ fn after_an_outage_each_is_there_once_and_in_order() {
     let client = Client::plain(daemon.address());
     let burst = |from: usize| {
         for number in from..from + 100 {
-            open("lokiaway", &number.to_string());
+            open("lokiaway", number);
         }
         let events: Vec<Value> =
             (from..from + 100).map(|number| event(&format!("a{number}"), "shop-1", "")).collect();
-        post(&client, &events);
+        post(&client, events);
     };
     burst(0);
     daemon.until("Loki is thought to be down", |daemon| {
@@ -221,7 +207,7 @@ fn after_an_outage_each_is_there_once_and_in_order() {
             .all(|tenant| metric(daemon, "up", tenant) == 1.0 && metric(daemon, "unsent", tenant) == 0.0)
     });
     daemon.stop().balance();
-    let journal = exported(&folder);
+    let journal = journal_lines(&folder.path().join("journal.db"));
     let streams = loki.streams();
     for (org, tenant, rule) in [("ops", "platform", "Opened \"it\""), ("team-shop", "shop", "Seen")] {
         let expected: Vec<String> = journal

@@ -11,7 +11,8 @@ use std::{
 
 use end_to_end::{
     DEADLINE,
-    daemon::{Daemon, Options, yagura},
+    activity::{SEEN_RULE, audit_event, journaled, open, post_audit},
+    daemon::{Daemon, Options},
     http::Client,
     kernel_tests_run,
     receiver::free_address,
@@ -33,16 +34,10 @@ use serde_json::{Value, json};
 const RULES: &str = "
 - rule: Opened
   desc: d
-  condition: evt.type = openat and fd.name startswith /yagura-otlp-TEST-
+  condition: evt.type = openat and fd.name startswith /yagura-otlpTEST-
   output: opened %fd.name %proc.pid %proc.name %container.id
   priority: CRITICAL
   tags: [T1005]
-- rule: Seen
-  desc: d
-  source: k8s_audit
-  condition: ka.stage = ResponseComplete
-  output: seen %ka.auditid
-  priority: NOTICE
 ";
 
 /// A record as it came, and whose it is.
@@ -184,36 +179,12 @@ fn config(address: SocketAddr, journal: &Path, more: &str) -> String {
     )
 }
 
-/// The rules of one test: the other one opens files too.
 fn rules(test: &str) -> String {
-    RULES.replace("TEST", test)
-}
-
-fn open(test: &str, numbers: std::ops::Range<usize>) {
-    numbers.for_each(|number| assert!(std::fs::File::open(format!("/yagura-otlp-{test}-{number}")).is_err()));
-}
-
-fn post(daemon: &Daemon, ids: std::ops::Range<usize>) {
-    let items: Vec<Value> = ids
-        .map(|id| {
-            json!({"auditID": format!("a-{id}"), "stage": "ResponseComplete", "verb": "get",
-                   "objectRef": {"resource": "pods", "namespace": "shop"}})
-        })
-        .collect();
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
-    let client = Client::plain(daemon.address());
-    let answer = client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.text);
+    RULES.replace("TEST", test) + SEEN_RULE
 }
 
 fn of(daemon: &Daemon, name: &str, tenant: &str) -> f64 {
     daemon.metric(&format!("yagura_sink_{name}{{sink=\"otel\",tenant=\"{tenant}\"}}"))
-}
-
-fn journaled(path: &Path) -> Vec<Value> {
-    let output = yagura(&["journal", "export", "--path", path.to_str().expect("text")]);
-    let text = String::from_utf8(output.stdout).expect("text");
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 #[test]
@@ -227,8 +198,9 @@ fn each_detection_is_a_record_of_its_tenant_also_after_an_outage() {
     let config = config(address, &path, ", metrics: {interval: 1s}, traces: {sample_ratio: 1}");
     // Nobody is there at first.
     let daemon = Daemon::start(&Options { rules: &rules("outage"), config: &config, ..Options::default() });
-    open("outage", 0..150);
-    post(&daemon, 0..120);
+    (0..150).for_each(|number| open("otlpoutage", number));
+    let events = (0..120).map(|id| audit_event(format!("a-{id}"), "shop"));
+    assert_eq!(post_audit(&Client::plain(daemon.address()), &[], events), 200);
     daemon.until("both wait", |daemon| {
         of(daemon, "unsent", "platform") == 150.0 && of(daemon, "unsent", "shop") == 120.0
     });
@@ -327,10 +299,10 @@ fn what_a_collector_does_not_keep_is_counted_and_blocks_nothing() {
     };
     // One that it never takes; one request of which it keeps all but two.
     let collector = Collector::start(address, move |records| {
-        if has(records, "/yagura-otlp-part-7") {
+        if has(records, "/yagura-otlppart-7") {
             return Reply::Answer(400, "bad".into());
         }
-        if has(records, "/yagura-otlp-part-500") {
+        if has(records, "/yagura-otlppart-500") {
             let partial_success =
                 Some(ExportLogsPartialSuccess { rejected_log_records: 2, error_message: "two".into() });
             return answer(&ExportLogsServiceResponse { partial_success });
@@ -342,10 +314,10 @@ fn what_a_collector_does_not_keep_is_counted_and_blocks_nothing() {
         config: &config(address, &path, ""),
         ..Options::default()
     });
-    open("part", 0..40);
+    (0..40).for_each(|number| open("otlppart", number));
     collector.until("all but the one", |taken| taken.records.len() == 39);
     daemon.until("it is set aside", |daemon| of(daemon, "rejected_total", "platform") == 1.0);
-    open("part", 500..510);
+    (500..510).for_each(|number| open("otlppart", number));
     collector.until("the others", |taken| taken.records.len() == 49);
     daemon.until("those that it did not keep are counted", |daemon| {
         of(daemon, "rejected_total", "platform") == 3.0 && of(daemon, "sent_total", "platform") == 47.0
@@ -360,7 +332,7 @@ fn what_a_collector_does_not_keep_is_counted_and_blocks_nothing() {
     let expected: Vec<String> = (0..40)
         .chain(500..510)
         .filter(|number| *number != 7)
-        .map(|number| format!("/yagura-otlp-part-{number}"))
+        .map(|number| format!("/yagura-otlppart-{number}"))
         .collect();
     assert_eq!(names, expected, "each once, in order");
 }

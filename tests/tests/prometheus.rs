@@ -7,18 +7,14 @@ use std::{
 };
 
 use end_to_end::{
+    activity::{SEEN_RULE, audit_event, open, opened_rule, post_audit},
     daemon::{Daemon, Options},
     http::Client,
     install, kernel_tests_run,
     prometheus::Prometheus,
     receiver::free_address,
 };
-use serde_json::{Value, json};
 
-const RULES: &str = "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-scraped-TEST-\n  \
-                     output: opened %fd.name\n  priority: NOTICE\n\
-                     - rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
-                     output: seen %ka.auditid\n  priority: NOTICE\n";
 const PLATFORM: &str = "the-platforms-own-token";
 const SHOP: &str = "the-token-of-the-shop";
 
@@ -63,7 +59,7 @@ fn daemon(test: &str, folder: &std::path::Path) -> Daemon {
         at("shop"),
         at("log/{tenant}")
     );
-    Daemon::start(&Options { rules: &RULES.replace("TEST", test), config: &config, ..Options::default() })
+    Daemon::start(&Options { rules: &(opened_rule(test) + SEEN_RULE), config: &config, ..Options::default() })
 }
 
 /// Metrics of a page, with a token.
@@ -74,21 +70,11 @@ fn page(daemon: &Daemon, path: &str, token: &str) -> String {
 }
 
 fn act(test: &str, daemon: &Daemon) {
-    for number in 0..7 {
-        assert!(fs::File::open(format!("/yagura-scraped-{test}-{number}")).is_err());
-    }
-    let items: Vec<Value> = (0..5)
-        .map(|id| {
-            json!({"auditID": format!("scraped-{id}"), "stage": "ResponseComplete", "verb": "get",
-                   "objectRef": {"resource": "pods", "namespace": "shop"}})
-        })
-        .collect();
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
+    (0..7).for_each(|number| open(test, number));
     let token = format!("Authorization: Bearer {PLATFORM}");
-    let client = Client::plain(daemon.address());
-    let answer = client.post("/k8s-audit", &[&token], list.to_string().as_bytes()).expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let last = format!("/yagura-scraped-{test}-6");
+    let events = (0..5).map(|id| audit_event(format!("scraped-{id}"), "shop"));
+    assert_eq!(post_audit(&Client::plain(daemon.address()), &[&token], events), 200);
+    let last = format!("/yagura-{test}-6");
     daemon.detection(|detection| detection["output_fields"]["fd.name"] == *last);
     daemon.detection(|detection| detection["output_fields"]["ka.auditid"] == "scraped-4");
 }
@@ -100,8 +86,8 @@ fn promtool_finds_nothing_wrong_with_any_view() {
     }
     install("prometheus");
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = daemon("checked", folder.path());
-    act("checked", &daemon);
+    let daemon = daemon("checkedmetrics", folder.path());
+    act("checkedmetrics", &daemon);
     for (path, token, has, lacks) in [
         ("/metrics", PLATFORM, "yagura_remote_write_up{", "no_such_metric"),
         ("/metrics?tenant=shop", PLATFORM, "tenant=\"shop\"", "tenant=\"platform\""),
@@ -131,7 +117,7 @@ fn prometheus_sees_what_a_token_is_for_and_the_ledger_adds_up() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = daemon("ledger", folder.path());
+    let daemon = daemon("scraped", folder.path());
     let job = |name: &str, token: &str, more: &str| {
         format!(
             "- job_name: {name}\n  scrape_interval: 1s\n  {more}authorization: {{credentials_file: {}}}\n  \
@@ -149,7 +135,7 @@ fn prometheus_sees_what_a_token_is_for_and_the_ledger_adds_up() {
         job("stranger", "wrong", "")
     );
     let prometheus = Prometheus::start_with(free_address(), &config);
-    act("ledger", &daemon);
+    act("scraped", &daemon);
     let one = |query: &str| match &prometheus.query(query)[..] {
         [(_, value)] => Some(*value),
         _ => None,

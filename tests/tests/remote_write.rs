@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     net::SocketAddr,
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -10,6 +9,7 @@ use std::{
 
 use end_to_end::{
     DEADLINE,
+    activity::{SEEN_RULE, audit_event, open, opened_rule, post_audit},
     daemon::{Daemon, Ended, Options, yagura},
     http::Client,
     kernel_tests_run,
@@ -20,16 +20,6 @@ use end_to_end::{
     vminsert::{Sample, Vminsert},
 };
 use serde_json::{Value, json};
-
-/// Rules about the opens of one test, and about audit events.
-fn rules(test: &str) -> String {
-    format!(
-        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
-         output: opened %fd.name\n  priority: NOTICE\n\
-         - rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
-         output: seen %ka.auditid\n  priority: NOTICE\n"
-    )
-}
 
 const TENANTS: &str = "tenants: [{name: shop, match: {namespaces: [\"shop-*\"]}}]\n";
 
@@ -83,24 +73,13 @@ fn config(address: SocketAddr, journal: &Path, more: &str) -> String {
 }
 
 fn start(test: &str, config: &str) -> Daemon {
-    Daemon::start(&Options { rules: &rules(test), config, ..Options::default() })
-}
-
-fn open(test: &str, count: usize) {
-    (0..count).for_each(|number| assert!(File::open(format!("/yagura-{test}-{number}")).is_err()));
+    Daemon::start(&Options { rules: &(opened_rule(test) + SEEN_RULE), config, ..Options::default() })
 }
 
 /// Audit events about a namespace.
 fn post(daemon: &Daemon, namespace: &str, count: usize) {
-    let items: Vec<Value> = (0..count)
-        .map(|number| {
-            json!({"auditID": format!("{namespace}-{number}"), "stage": "ResponseComplete", "verb": "get",
-                   "objectRef": {"resource": "pods", "namespace": namespace}})
-        })
-        .collect();
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
-    let answer = Client::plain(daemon.address()).post("/k8s-audit", &[], list.to_string().as_bytes());
-    assert_eq!(answer.expect("an answer").status, 200);
+    let events = (0..count).map(|number| audit_event(format!("{namespace}-{number}"), namespace));
+    assert_eq!(post_audit(&Client::plain(daemon.address()), &[], events), 200);
 }
 
 fn number(daemon: &Daemon, name: &str, tenant: &str) -> f64 {
@@ -204,7 +183,7 @@ fn has_what_metrics_shows(test: &str, start_store: fn(SocketAddr) -> Box<dyn Sto
     let config = config(address, &folder.path().join("journal.db"), "");
     let daemon = start(test, &config);
     daemon.log(|line| line.contains("the receiver answers"));
-    open(test, 20);
+    (0..20).for_each(|number| open(test, number));
     post(&daemon, "shop-1", 7);
     let hits = |tenant: &str| {
         let query = format!("sum(yagura_detections_total{{tenant=\"{tenant}\"}})");
@@ -362,7 +341,7 @@ fn each_tenants_samples_are_in_its_account_and_in_no_other() {
             double.address()
         );
         let daemon = start("rw-tenants", &config);
-        open("rw-tenants", 20);
+        (0..20).for_each(|number| open("rw-tenants", number));
         post(&daemon, "shop-1", 7);
         let hits = |account: &str| {
             let taken = double.taken(account);

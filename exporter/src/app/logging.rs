@@ -16,17 +16,19 @@ use crate::{
     spans::TARGET,
 };
 
-/// `RUST_LOG` wins over the configured level. Call once. Spans are sent for as long as what is returned lives.
-pub fn init(config: &Config) -> Result<Option<Traces>, TracesError> {
+/// `RUST_LOG` wins over the configured level. Call once. Spans are sent for as long as what is returned lives; that they
+/// cannot be is said, and prevents nothing.
+pub fn init(config: &Config) -> Option<Traces> {
     let LogConfig { level, format } = &config.log;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let layer = match format {
         Format::Json => fmt::layer().with_writer(io::stderr).json().boxed(),
         Format::Text => fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).boxed(),
     };
-    let (traces, tracer) = match traced(config).transpose()? {
-        Some((traces, tracer)) => (Some(traces), Some(tracer)),
-        None => (None, None),
+    let (traces, tracer, error) = match traced(config) {
+        Some(Ok((traces, tracer))) => (Some(traces), Some(tracer), None),
+        Some(Err(error)) => (None, None, Some(error)),
+        None => (None, None, None),
     };
     let spans = tracer.map(|tracer| {
         let layer = tracing_opentelemetry::layer()
@@ -38,7 +40,10 @@ pub fn init(config: &Config) -> Result<Option<Traces>, TracesError> {
     });
     let not_spans = filter_fn(|metadata| metadata.target() != TARGET);
     tracing_subscriber::registry().with(layer.with_filter(filter.and(not_spans))).with(spans).init();
-    Ok(traces)
+    if let Some(error) = error {
+        tracing::error!(%error, "no spans are sent");
+    }
+    traces
 }
 
 fn traced(config: &Config) -> Option<Result<(Traces, opentelemetry_sdk::trace::SdkTracer), TracesError>> {

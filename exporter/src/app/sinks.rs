@@ -7,13 +7,13 @@ use crate::{
     delivery::{Delivery, Lane, Setup, Sink},
     detection::Identity,
     journal::News,
-    metrics::{Ledger, Metrics, SinkMetrics, View},
+    metrics::{Gather, Ledger, Metrics, SinkMetrics},
     sinks::{
         alertmanager::Alertmanager,
         file::FileSink,
         loki::Loki,
-        otlp::{self, MetricsPush, Otlp, PushSetup},
-        remote_write::{self, Gather, RemoteWrite, SinkSetup, external_labels, try_out},
+        otlp::{MetricsPush, Otlp, PushSetup},
+        remote_write::{self, RemoteWrite, SinkSetup, external_labels, try_out},
         webhook::Webhook,
     },
     tenants::Tenants,
@@ -45,14 +45,13 @@ pub fn start_remote_write(
     if sinks.is_empty() {
         return Ok(None);
     }
-    let metrics = Arc::clone(metrics);
     let setup = remote_write::Setup {
         sinks,
         tenants: tenants.iter().map(|tenant| Arc::clone(&tenant.name)).collect(),
         node: identity.node.clone(),
         cluster: identity.cluster.clone(),
         path: config.journal.path.with_file_name(SAMPLES),
-        gather: Gather(Arc::new(move || metrics.gather(View::Everything))),
+        gather: Gather::of(metrics),
         metrics: ledger.sinks.remote_write.clone(),
     };
     RemoteWrite::start(setup).map(Some)
@@ -72,14 +71,13 @@ pub fn start_metrics(
     wanted
         .map(|(sink, settings, interval)| {
             let own = tenants.iter().filter(|tenant| sink.feed.filter.wants_tenant(&tenant.name));
-            let metrics = Arc::clone(metrics);
             MetricsPush::start(PushSetup {
                 name: sink.name.clone(),
                 settings: settings.clone(),
                 interval,
                 tenants: own.map(|tenant| Arc::clone(&tenant.name)).collect(),
                 identity: identity.clone(),
-                gather: otlp::Gather(Arc::new(move |view| metrics.gather(view))),
+                gather: Gather::of(metrics),
             })
         })
         .collect()

@@ -40,13 +40,7 @@ pub fn execute(args: RunArgs) -> Exit {
         config.log.level = level;
     }
     // Until everything has ended.
-    let _traces = match app::init_logging(&config) {
-        Ok(traces) => traces,
-        Err(error) => {
-            report_chain(&error);
-            return Exit::Findings;
-        }
-    };
+    let _traces = app::init_logging(&config);
     let sources = rules.sources(&config);
     let record = record.map(|path| RecordOptions { path, max_bytes: record_max_bytes });
     match app::run(RunOptions { config, sources, record }) {

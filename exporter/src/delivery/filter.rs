@@ -44,15 +44,10 @@ mod tests {
     fn wants_what_fits_all_that_is_said() {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text)).collect::<Vec<_>>();
         let entry = Entry {
-            seq: 1,
-            time_ns: 0,
-            written_ns: 0,
-            namespace: None,
-            source: "syscall".into(),
             priority: Priority::Warning,
             rule: "Shell in a container".into(),
             tags: vec!["container".into(), "T1059".into()],
-            line: "{}".into(),
+            ..Entry::of_test(1, "{}")
         };
         for (priority, rules, tags, expected) in [
             (Priority::Debug, &[][..], &[][..], true),

@@ -46,6 +46,24 @@ pub struct Entry {
     pub line: String,
 }
 
+#[cfg(test)]
+impl Entry {
+    /// One of a test.
+    pub fn of_test(seq: i64, line: &str) -> Entry {
+        Entry {
+            seq,
+            time_ns: 0,
+            written_ns: 0,
+            namespace: None,
+            priority: Priority::Notice,
+            rule: "r".into(),
+            tags: Vec::new(),
+            source: "syscall".into(),
+            line: line.into(),
+        }
+    }
+}
+
 /// How a sink is fed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feed {

@@ -25,6 +25,7 @@ pub use news::News;
 pub use reader::{Filter, Reader, Stats, TenantStats};
 pub use retention::Bound;
 pub use schema::open_beside;
+pub(crate) use schema::open_private;
 pub use writer::Journal;
 pub(crate) use writer::set_aside;
 

@@ -73,6 +73,16 @@ pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Opens a file to write, and makes or migrates its tables.
 pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
+    open_private(path, MIGRATIONS, 16 << 20)
+}
+
+/// Opens a database that nobody else reads, its folder too if that has to be made; its tables become those of the newest
+/// version. After a checkpoint the write-ahead log is cut to `log_size`.
+pub(crate) fn open_private(
+    path: &Path,
+    migrations: &[&str],
+    log_size: u32,
+) -> Result<Connection, JournalError> {
     if let Some(folder) = path.parent() {
         // Command lines hold secrets: nobody else reads them here.
         (DirBuilder::new().recursive(true).mode(0o700).create(folder))
@@ -83,33 +93,28 @@ pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
         .map_err(|source| JournalError::Folder { path: path.to_owned(), source })?;
     let database = |source| JournalError::Database { path: path.to_owned(), source };
     let mut connection = Connection::open(path).map_err(database)?;
-    prepare(&mut connection, path)?;
-    Ok(connection)
-}
-
-fn prepare(connection: &mut Connection, path: &Path) -> Result<(), JournalError> {
-    let database = |source| JournalError::Database { path: path.to_owned(), source };
     connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(database)?;
     // Readers beside the writer; a commit is a write without a sync, which a checkpoint makes good.
     connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216; \
-             PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
-        )
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {log_size}; \
+             PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
+        ))
         .map_err(database)?;
     let found: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
-    if found > VERSION {
-        return Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION });
+    let known = migrations.len() as i64;
+    if found > known {
+        return Err(JournalError::Newer { path: path.to_owned(), found, known });
     }
     let from = usize::try_from(found).unwrap_or(0);
-    for (version, migration) in MIGRATIONS.iter().enumerate().skip(from) {
+    for (version, migration) in migrations.iter().enumerate().skip(from) {
         let transaction = connection.transaction().map_err(database)?;
         transaction.execute_batch(migration).map_err(database)?;
         transaction.pragma_update(None, "user_version", version as i64 + 1).map_err(database)?;
         transaction.commit().map_err(database)?;
     }
-    Ok(())
+    Ok(connection)
 }
 
 /// Opens a file to read, beside whoever writes it.

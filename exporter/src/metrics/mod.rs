@@ -7,6 +7,7 @@ mod alertmanager;
 mod collector;
 mod counters;
 mod detections;
+mod gather;
 mod journal;
 mod kubernetes;
 mod ledger;
@@ -30,12 +31,13 @@ pub use counters::{
     RootCounters, SinkCounters, TableCounters, Tally,
 };
 pub use detections::Series;
+pub use gather::Gather;
 pub use journal::JournalCounters;
 pub use kubernetes::KubernetesCounters;
 pub use ledger::{Balance, KernelNumbers, KernelSource, Ledger, LostBy};
 pub use remote_write::{Dropped, WriteBalance, WriteCounters, WriteMetrics, WriteNumbers};
 pub use sinks::{LaneBalance, LaneCounters, LaneNumbers, SinkMetrics};
-pub use view::{View, owner};
+pub use view::{View, by_owner, owner};
 
 /// Most series of a tenant's detections, if nothing else is said.
 const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;

@@ -8,7 +8,7 @@ use end_to_end::{
     receiver::{Act, Receiver, free_address},
 };
 
-use super::{at, journal, journaled, lane, once, open, rules, until_sent};
+use super::{at, journal, journaled, lane, once, open, opened_rule, until_sent, uuids};
 
 /// A small disk, gone when dropped.
 struct Disk<'p>(&'p Path);
@@ -46,7 +46,8 @@ fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {
     let path = folder.path().join("journal.db");
     let address = free_address();
     let config = format!("{}{}", at(address), journal(&path));
-    let daemon = Daemon::start(&Options { rules: &rules("disk"), config: &config, ..Options::default() });
+    let daemon =
+        Daemon::start(&Options { rules: &opened_rule("disk"), config: &config, ..Options::default() });
     let failures = "yagura_journal_failures_total{reason=\"disk_full\"}";
     let mut opened = 0;
     while daemon.metric(failures) == 0.0 {
@@ -76,8 +77,8 @@ fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {
     let ended = daemon.stop();
     assert_eq!(written + failed, (opened + 100) as f64, "each is journaled or counted");
     assert_eq!(ended.detections().len(), opened + 100, "stdout has all");
-    let came = once(&receiver.taken());
+    let came = once(&uuids(&receiver.taken()));
     assert_eq!(came.len() as f64, written);
-    assert_eq!(came, journaled(&path));
+    assert_eq!(came, uuids(&journaled(&path)));
     assert_eq!(lane(&ended, "lost"), 0);
 }

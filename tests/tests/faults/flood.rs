@@ -9,28 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::at;
 use end_to_end::{
+    activity::{SEEN_RULE, audit_event, post_audit},
     daemon::{Daemon, Options},
     http::Client,
     kernel_tests_run,
     receiver::{Act, Receiver, free_address},
 };
-use serde_json::{Value, json};
-
-use super::at;
-
-const RULES: &str = "- rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
-                     output: seen %ka.auditid\n  priority: NOTICE\n";
 
 fn post(client: &Client, namespace: &str, ids: impl Iterator<Item = String>) -> u16 {
-    let items: Vec<Value> = ids
-        .map(|id| {
-            json!({"auditID": id, "stage": "ResponseComplete", "verb": "get",
-                   "objectRef": {"resource": "pods", "namespace": namespace}})
-        })
-        .collect();
-    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
-    client.post("/k8s-audit", &[], list.to_string().as_bytes()).expect("an answer").status
+    post_audit(client, &[], ids.map(|id| audit_event(id, namespace)))
 }
 
 #[test]
@@ -45,7 +34,7 @@ fn a_tenants_flood_delays_no_other_tenant() {
         if is_flood { Act::After(Duration::from_millis(20)) } else { Act::Answer(200) }
     });
     let config = format!("{}tenants: [{{name: shop, match: {{namespaces: [shop]}}}}]\n", at(address));
-    let daemon = Daemon::start(&Options { rules: RULES, config: &config, ..Options::default() });
+    let daemon = Daemon::start(&Options { rules: SEEN_RULE, config: &config, ..Options::default() });
     let client = Client::plain(daemon.address());
     let ended = Arc::new(AtomicBool::new(false));
     let flood = thread::spawn({

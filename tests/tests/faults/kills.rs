@@ -16,7 +16,7 @@ use end_to_end::{
     receiver::{Act, Receiver, free_address},
 };
 
-use super::{at, journal, journaled, lane, of, once, open, rules};
+use super::{at, journal, journaled, lane, of, once, open, opened_rule, uuids};
 
 const KILLS: usize = 20;
 /// How long it may work before it is killed.
@@ -39,7 +39,7 @@ fn what_was_journaled_arrives_though_the_daemon_is_killed_twenty_times() {
         _ => Act::Answer(200),
     });
     let config = format!("{}{}", at(address), journal(&path));
-    let rules = rules("slain");
+    let rules = opened_rule("slain");
     let options = || Options { rules: &rules, config: &config, ..Options::default() };
     // Once whole, so that the sink has a beginning.
     let begin = Instant::now();
@@ -80,9 +80,9 @@ fn what_was_journaled_arrives_though_the_daemon_is_killed_twenty_times() {
     daemon.until("all is sent", |daemon| of(daemon, "up") == 1.0 && of(daemon, "unsent") == 0.0);
     let ended = daemon.stop();
     assert_eq!((lane(&ended, "lost"), lane(&ended, "rejected")), (0, 0));
-    let kept = journaled(&path);
+    let kept = uuids(&journaled(&path));
     assert!(kept.len() > 200, "{} were journaled", kept.len());
     let taken = receiver.taken();
     eprintln!("{} journaled, {} requests taken", kept.len(), taken.len());
-    assert!(once(&taken) == kept, "all of it, each in its place");
+    assert!(once(&uuids(&taken)) == kept, "all of it, each in its place");
 }

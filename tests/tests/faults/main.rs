@@ -9,24 +9,16 @@ mod names;
 mod slow;
 mod storms;
 
-use std::{collections::HashSet, fs::File, net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path};
 
-use end_to_end::daemon::{Daemon, Ended, yagura};
-use serde_json::Value;
+use end_to_end::{
+    activity::{self, journaled, once, opened_rule, uuids},
+    daemon::{Daemon, Ended},
+};
 
-/// A rule about the opens of one test.
-fn rules(test: &str) -> String {
-    format!(
-        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
-         output: opened %fd.name\n  priority: NOTICE\n"
-    )
-}
-
-/// Makes detections.
+/// Makes detections of [`opened_rule`].
 fn open(test: &str, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        assert!(File::open(format!("/yagura-{test}-{number}")).is_err());
-    }
+    numbers.for_each(|number| activity::open(test, number));
 }
 
 /// A webhook at an address or a name, that is tried again soon.
@@ -43,24 +35,6 @@ fn at(address: SocketAddr) -> String {
 
 fn journal(path: &Path) -> String {
     format!("journal:\n  path: {}\n", path.display())
-}
-
-fn uuid(detection: &Value) -> String {
-    detection["uuid"].as_str().expect("an id").to_owned()
-}
-
-/// Each once, in the order in which they came first.
-fn once(detections: &[Value]) -> Vec<String> {
-    let mut known = HashSet::new();
-    detections.iter().map(uuid).filter(|id| known.insert(id.clone())).collect()
-}
-
-/// What a journal has, in order.
-fn journaled(path: &Path) -> Vec<String> {
-    let output = yagura(&["journal", "export", "--path", path.to_str().expect("text")]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("text");
-    text.lines().map(|line| uuid(&serde_json::from_str(line).expect("JSON"))).collect()
 }
 
 /// A metric of the sink's lane.

@@ -8,7 +8,7 @@ use end_to_end::{
     receiver::{Act, Receiver, free_address},
 };
 
-use super::{config, of, open, rules, until_sent};
+use super::{config, of, open, opened_rule, until_sent};
 
 #[test]
 fn a_name_that_is_gone_is_asked_for_until_it_is_back() {
@@ -30,7 +30,7 @@ fn a_name_that_is_gone_is_asked_for_until_it_is_back() {
     let wrapper = ["unshare", "--mount", "/bin/sh", "-c", &script, "sh"];
     let config = config(&format!("receiver.yagura.test:{}", address.port()), ", timeout: 2s");
     let options =
-        Options { rules: &rules("names"), config: &config, wrapper: &wrapper, ..Options::default() };
+        Options { rules: &opened_rule("names"), config: &config, wrapper: &wrapper, ..Options::default() };
     let daemon = Daemon::start(&options);
     open("names", 0..20);
     let failed = "yagura_sink_failed_total{sink=\"hook\",tenant=\"platform\",reason=\"connect\"}";

@@ -8,7 +8,7 @@ use end_to_end::{
     receiver::{Act, Receiver, free_address},
 };
 
-use super::{config, lane, open, rules};
+use super::{config, lane, open, opened_rule};
 
 #[test]
 fn a_receiver_that_takes_half_a_minute_gets_everything_once() {
@@ -19,7 +19,8 @@ fn a_receiver_that_takes_half_a_minute_gets_everything_once() {
     let receiver = Receiver::start(address, |_| Act::After(Duration::from_secs(30)));
     let webhook = ", format: array, timeout: 60s, batch: {max_entries: 1000}";
     let config = config(&address.to_string(), webhook);
-    let daemon = Daemon::start(&Options { rules: &rules("slow"), config: &config, ..Options::default() });
+    let daemon =
+        Daemon::start(&Options { rules: &opened_rule("slow"), config: &config, ..Options::default() });
     open("slow", 0..1);
     daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-slow-0");
     open("slow", 1..300);

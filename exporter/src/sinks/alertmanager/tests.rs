@@ -13,17 +13,13 @@ const SECOND: i64 = 1_000_000_000;
 const NOON: i64 = 1_795_773_600 * SECOND;
 
 fn entry(seq: i64, rule: &str, namespace: Option<&str>) -> Entry {
+    let line = json!({"output": format!("{rule} {seq}"), "uuid": format!("id-{seq}"), "cluster": "eu", "node": "n1"});
     Entry {
-        seq,
         time_ns: NOON + seq * SECOND,
-        written_ns: 0,
         namespace: namespace.map(str::to_owned),
-        source: "syscall".into(),
         priority: Priority::Warning,
         rule: rule.into(),
-        tags: Vec::new(),
-        line: json!({"output": format!("{rule} {seq}"), "uuid": format!("id-{seq}"), "cluster": "eu", "node": "n1"})
-            .to_string(),
+        ..Entry::of_test(seq, &line.to_string())
     }
 }
 

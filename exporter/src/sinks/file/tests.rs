@@ -6,20 +6,9 @@ use std::{
 };
 
 use super::*;
-use crate::rules::Priority;
 
 fn entry(line: &str) -> Entry {
-    Entry {
-        seq: 1,
-        time_ns: 0,
-        written_ns: 0,
-        namespace: None,
-        source: "syscall".into(),
-        priority: Priority::Notice,
-        rule: "r".into(),
-        tags: Vec::new(),
-        line: line.into(),
-    }
+    Entry::of_test(1, line)
 }
 
 fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {

@@ -11,24 +11,13 @@ use prost::Message;
 use super::{messages::PushRequest, *};
 use crate::{
     delivery::{Entry, Reason, Refusal, Sent, Sink},
-    rules::Priority,
     sinks::receiver::{Act, Receiver, Request},
 };
 
 const SECOND: i64 = 1_000_000_000;
 
 pub(super) fn entry(seq: i64, time_ns: i64, line: &str) -> Entry {
-    Entry {
-        seq,
-        time_ns,
-        written_ns: time_ns,
-        namespace: None,
-        source: "syscall".into(),
-        priority: Priority::Notice,
-        rule: "r".into(),
-        tags: Vec::new(),
-        line: line.into(),
-    }
+    Entry { time_ns, written_ns: time_ns, ..Entry::of_test(seq, line) }
 }
 
 fn now_ns() -> i64 {

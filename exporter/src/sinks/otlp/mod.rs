@@ -22,7 +22,7 @@ use reqwest::header::HeaderName;
 
 use super::{http::Target, tenant_ids::TenantIds};
 
-pub use push::{Gather, MetricsPush, PushSetup};
+pub use push::{MetricsPush, PushSetup};
 pub use traces::{Traces, TracesError};
 pub use transport::Otlp;
 

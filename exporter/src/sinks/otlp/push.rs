@@ -2,12 +2,10 @@
 //! the next ones say it all.
 
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::proto::MetricFamily;
 use prost::Message as _;
 use tokio::{
     select,
@@ -22,17 +20,10 @@ use super::{
     resource::Origin,
     transport::Endpoint,
 };
-use crate::{detection::Identity, metrics::View};
-
-/// What a view has at this moment.
-#[derive(Clone)]
-pub struct Gather(pub Arc<dyn Fn(View<'_>) -> Vec<MetricFamily> + Send + Sync>);
-
-impl fmt::Debug for Gather {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gather")
-    }
-}
+use crate::{
+    detection::Identity,
+    metrics::{Gather, by_owner},
+};
 
 /// What it is made from.
 #[derive(Debug)]
@@ -80,14 +71,14 @@ async fn push(setup: PushSetup, mut stopped: watch::Receiver<bool>) {
             _ = ticks.tick() => false,
             _ = stopped.wait_for(|stop| *stop) => true,
         };
+        // Of one moment for all.
+        let mut gathered = by_owner(&(setup.gather.0)());
+        let times = Times { start, now: now_ns() };
         for tenant in &setup.tenants {
-            let families = (setup.gather.0)(View::Tenant(tenant));
-            if families.is_empty() {
-                continue;
-            }
+            let Some(families) = gathered.remove(&**tenant) else { continue };
             let Identity { hostname, node, cluster } = &setup.identity;
             let origin = Origin { hostname, node, cluster };
-            let request = metrics::request(&families, origin, tenant, Times { start, now: now_ns() });
+            let request = metrics::request(&families, origin, tenant, times);
             let result = endpoint.post("metrics", tenant, request.encode_to_vec()).await;
             match result.and_then(|answer| answer.judge()) {
                 Ok(()) if std::mem::take(&mut fails) => {

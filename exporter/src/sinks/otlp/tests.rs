@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     delivery::{Entry, Reason, Refusal, Sent, Sink},
     detection::Identity,
-    metrics::View,
+    metrics::Gather,
     rules::Priority,
     secret::Secret,
     sinks::{
@@ -32,15 +32,13 @@ fn settings(receiver: &Receiver) -> Settings {
 
 fn entry(seq: i64, line: &str) -> Entry {
     Entry {
-        seq,
         time_ns: 1_507_591_916_746_609_046,
         written_ns: 1_507_591_917_000_000_000,
         namespace: Some("shop-1".into()),
         priority: Priority::Warning,
         rule: "Shell".into(),
         tags: vec!["T1059".into()],
-        source: "syscall".into(),
-        line: line.into(),
+        ..Entry::of_test(seq, line)
     }
 }
 
@@ -232,7 +230,7 @@ async fn the_registry_is_sent_to_each_tenant() {
         interval: Duration::from_secs(3600),
         tenants: vec!["platform".into(), "shop".into(), "none".into()],
         identity: Identity { hostname: "h".into(), node: "n".into(), cluster: String::new() },
-        gather: Gather(Arc::new(move |view: View<'_>| view.of(registry.gather()))),
+        gather: Gather(Arc::new(move || registry.gather())),
     });
     receiver.until(|taken| taken.len() == 2).await;
     push.finish(Instant::now() + Duration::from_secs(30)).await;

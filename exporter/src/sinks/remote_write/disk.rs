@@ -1,16 +1,11 @@
 //! The spool's file: requests that wait, as they will be sent.
 
-use std::{
-    fs,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-    time::Duration,
-};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Version;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, open_private};
 
 const SCHEMA: &str = "
 CREATE TABLE requests (
@@ -34,7 +29,6 @@ CREATE TABLE clocks (
     PRIMARY KEY (sink, tenant)
 ) STRICT, WITHOUT ROWID;
 ";
-const VERSION: i64 = 1;
 
 /// A request that waits, without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,40 +49,14 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Opens it, makes its tables, and checks it. Only its owner may read it.
+    /// Opens it, makes its tables, and checks it: it is small.
     pub fn open(path: &Path) -> Result<Disk, JournalError> {
-        let folder = |source| JournalError::Folder { path: path.to_owned(), source };
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(folder)?;
-        }
-        // Before SQLite makes it, which gives the files beside it the same mode.
-        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(folder)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(folder)?;
-        drop(file);
+        let connection = open_private(path, &[SCHEMA], 4 << 20)?;
         let database = |source| JournalError::Database { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(database)?;
-        connection.busy_timeout(Duration::from_secs(2)).map_err(database)?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304; \
-                 PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
-            )
-            .map_err(database)?;
-        let found: i64 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
-        if found > VERSION {
-            return Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION });
-        }
         let what: String =
             connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(database)?;
         if what != "ok" {
             return Err(JournalError::Damaged { path: path.to_owned(), what });
-        }
-        if found == 0 {
-            let transaction = connection.transaction().map_err(database)?;
-            transaction.execute_batch(SCHEMA).map_err(database)?;
-            transaction.pragma_update(None, "user_version", VERSION).map_err(database)?;
-            transaction.commit().map_err(database)?;
         }
         Ok(Disk { connection })
     }

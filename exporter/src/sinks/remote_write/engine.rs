@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    io,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus::proto::MetricFamily;
 use tokio::{
     runtime::Builder,
     sync::{oneshot, watch},
@@ -27,22 +26,16 @@ use super::{
     series::by_tenant,
     spool::Spool,
 };
-use crate::{delivery::Feed, metrics::WriteMetrics, sinks::http::HttpClient};
+use crate::{
+    delivery::Feed,
+    metrics::{Gather, WriteMetrics},
+    sinks::http::HttpClient,
+};
 
 /// Longest time for the check at the start.
 const PROBE: Duration = Duration::from_secs(10);
 /// How long the spool may take to be closed in the end.
 const CLOSING: Duration = Duration::from_secs(1);
-
-/// All samples of this moment.
-#[derive(Clone)]
-pub struct Gather(pub Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>);
-
-impl fmt::Debug for Gather {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gather")
-    }
-}
 
 /// A configured sink.
 #[derive(Clone, Debug)]

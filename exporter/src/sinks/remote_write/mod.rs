@@ -29,7 +29,7 @@ mod v2;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use encode::Version;
-pub use engine::{Gather, RemoteWrite, Setup, SinkSetup};
+pub use engine::{RemoteWrite, Setup, SinkSetup};
 pub use route::{Tenancy, has_place};
 pub use try_out::try_out;
 

@@ -3,7 +3,6 @@ use std::time::Duration;
 use super::{Form, Settings, Webhook};
 use crate::{
     delivery::{Entry, Reason, Refusal, Sent, Sink},
-    rules::Priority,
     secret::Secret,
     sinks::{
         http::{Authorization, Target},
@@ -16,19 +15,7 @@ fn settings(receiver: &Receiver) -> Settings {
 }
 
 fn entries(count: i64) -> Vec<Entry> {
-    (1..=count)
-        .map(|seq| Entry {
-            seq,
-            time_ns: 0,
-            written_ns: 0,
-            namespace: None,
-            source: "syscall".into(),
-            priority: Priority::Notice,
-            rule: "r".into(),
-            tags: Vec::new(),
-            line: format!(r#"{{"n":{seq},"output":"é"}}"#),
-        })
-        .collect()
+    (1..=count).map(|seq| Entry::of_test(seq, &format!(r#"{{"n":{seq},"output":"é"}}"#))).collect()
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     backoff::Pace,
     delivery::Feed,
-    metrics::{WriteBalance, WriteMetrics},
+    metrics::{Gather, WriteBalance, WriteMetrics},
     sinks::{
         receiver::{Act, Receiver, Request},
         tenant_ids::TenantIds,

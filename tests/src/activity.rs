@@ -1,0 +1,60 @@
+//! What tests make happen, the rules about it, and what became of it.
+
+use std::{collections::HashSet, fmt::Display, fs::File, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{daemon::yagura, http::Client};
+
+/// A rule about the opens of one test: others open files meanwhile.
+pub fn opened_rule(test: &str) -> String {
+    format!(
+        "- rule: Opened\n  desc: d\n  condition: evt.type = openat and fd.name startswith /yagura-{test}-\n  \
+         output: opened %fd.name\n  priority: NOTICE\n"
+    )
+}
+
+/// An open that [`opened_rule`] is about; the file is not there.
+pub fn open(test: &str, name: impl Display) {
+    assert!(File::open(format!("/yagura-{test}-{name}")).is_err());
+}
+
+/// A rule about each audit event that is complete.
+pub const SEEN_RULE: &str = "- rule: Seen\n  desc: d\n  source: k8s_audit\n  condition: ka.stage = ResponseComplete\n  \
+                             output: seen %ka.auditid\n  priority: NOTICE\n";
+
+/// An audit event that [`SEEN_RULE`] is about.
+pub fn audit_event(id: impl Display, namespace: &str) -> Value {
+    json!({"auditID": id.to_string(), "stage": "ResponseComplete", "verb": "get",
+           "objectRef": {"resource": "pods", "namespace": namespace}})
+}
+
+/// Posts audit events as an API server does, with further header lines; the status of the answer.
+pub fn post_audit(client: &Client, headers: &[&str], events: impl IntoIterator<Item = Value>) -> u16 {
+    let items: Vec<Value> = events.into_iter().collect();
+    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
+    client.post("/k8s-audit", headers, list.to_string().as_bytes()).expect("an answer").status
+}
+
+/// The lines of a journal, in order.
+pub fn journal_lines(path: &Path) -> Vec<String> {
+    let output = yagura(&["journal", "export", "--path", path.to_str().expect("text")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+/// The detections of a journal, in order.
+pub fn journaled(path: &Path) -> Vec<Value> {
+    journal_lines(path).iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The ids of detections.
+pub fn uuids(detections: &[Value]) -> Vec<String> {
+    detections.iter().map(|detection| detection["uuid"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Each once, in the order in which they came first.
+pub fn once(ids: &[String]) -> Vec<String> {
+    let mut known = HashSet::new();
+    ids.iter().filter(|id| known.insert(*id)).cloned().collect()
+}
