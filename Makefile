@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help run build test test-kernels check bpf bench soak docs clean rust
+.PHONY: help run build test test-kernels check bpf bench soak docs dashboards clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,9 +44,13 @@ soak: rust ## ten minutes of load with a receiver that comes and goes (root); AR
 docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs
 
+dashboards: ## rewrite dashboards/*.json from their source, and check them
+	tools/toolchain.sh node
+	cd dashboards && npm run --silent generate && npm run --silent check
+
 clean: ## remove build products
 	$(CARGO) clean
-	rm -rf exporter-ebpf/target
+	rm -rf exporter-ebpf/target dashboards/build dashboards/node_modules
 
 rust:
 	@tools/toolchain.sh rust

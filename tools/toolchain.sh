@@ -13,6 +13,7 @@
 #   tools/toolchain.sh prometheus        a Prometheus with promtool, for the tests of remote-write
 #   tools/toolchain.sh victoriametrics   a single-node VictoriaMetrics, for the same
 #   tools/toolchain.sh alertmanager   Alertmanager and amtool, for the tests of alerts
+#   tools/toolchain.sh node     Node.js and npm, and the packages that dashboards/ is built with
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -105,11 +106,20 @@ alertmanager)
     command -v prometheus-alertmanager >/dev/null || no_services
     packages prometheus-alertmanager
     ;;
+node)
+    { command -v node && command -v npm; } >/dev/null || packages nodejs npm
+    # npm writes this file last.
+    installed=$root/dashboards/node_modules/.package-lock.json
+    if [ ! "$installed" -nt "$root/dashboards/package-lock.json" ]; then
+        (cd "$root/dashboards" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+        touch "$installed"
+    fi
+    ;;
 kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|node|kernels" >&2
     exit 2
     ;;
 esac

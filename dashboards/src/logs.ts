@@ -1,0 +1,68 @@
+// What is read from a detection's line: Yagura's JSON, as every receiver of logs has it.
+//
+// Names differ from the labels' and from the structured metadata's, which Loki would otherwise confuse.
+
+/** Of every detection. */
+const LINE = 'detection="uuid", message="output"';
+
+const field = (name: string, of: string) => `${name}=\`output_fields["${of}"]\``;
+
+const PROCESS = [
+  field("pod", "k8s.pod.name"),
+  field("container", "container.name"),
+  field("image", "container.image.repository"),
+  field("process", "proc.name"),
+  field("command", "proc.cmdline"),
+  field("program", "proc.exepath"),
+  field("pid", "proc.pid"),
+  field("parent", "proc.pname"),
+  field("parent_command", "proc.pcmdline"),
+  field("user", "user.name"),
+  field("terminal", "proc.tty"),
+].join(", ");
+
+const AUDIT = [
+  field("who", "ka.user.name"),
+  field("verb", "ka.verb"),
+  field("resource", "ka.target.resource"),
+  field("target", "ka.target.name"),
+  field("audit_id", "ka.auditid"),
+].join(", ");
+
+const TOGETHER = [
+  field("pod", "k8s.pod.name"),
+  field("target", "ka.target.name"),
+  field("who", "ka.user.name"),
+  field("user", "user.name"),
+  field("command", "proc.cmdline"),
+  field("verb", "ka.verb"),
+].join(", ");
+
+/** Who had a session in the pod, of detections that know it. */
+const SESSION = ["user", "command", "source_ips"]
+  .map((key) => `session_${key}="correlation.k8s_exec.${key}"`)
+  .join(", ");
+
+/** Stages of a query that name what a table shows. */
+export const general = `| json ${LINE}`;
+export const process = `| json ${LINE}, ${PROCESS}`;
+export const audit = `| json ${LINE}, ${AUDIT}`;
+export const session = `| json ${LINE}, ${SESSION}`;
+/** The object of an audit event is a pod like that of a system call. */
+export const together = `| json ${LINE}, ${TOGETHER}`;
+
+const TECHNIQUE = '"(?P<technique>T[0-9]{4}(?:[.][0-9]{3})?)"';
+const TACTIC = '"mitre_(?P<tactic>[a-z_]+)"';
+
+/** Finds labels in the rule's tags; what has none of them goes. */
+const tagged = (pattern: string, name: string) =>
+  `| json tags="tags" | line_format "{{.tags}}" | regexp \`${pattern}\` | ${name} != ""`;
+
+/** Tactic and technique, where one tag follows the other; the first pair of each detection. */
+export const attack = tagged(`${TACTIC},\\s*${TECHNIQUE}`, "technique");
+
+/** The first technique of each detection. */
+export const technique = tagged(TECHNIQUE, "technique");
+
+/** The first tactic of each detection. */
+export const tactic = tagged(TACTIC, "tactic");

@@ -1,0 +1,97 @@
+// The kernel side, and how soon a detection is written.
+
+import { line } from "../layout";
+import { durations, graph } from "../panels";
+import { buckets, range } from "../queries";
+import { ofNode } from "../variables";
+
+const rate = (metric: string, labels: string, more = "") =>
+  `sum by (${labels}) (rate(${ofNode(metric, more)}[$__rate_interval]))`;
+const quantile = (q: number) =>
+  range(`histogram_quantile(${q}, ${rate("yagura_detection_latency_seconds_bucket", "le")})`, `p${q * 100}`);
+
+export const kernel = [
+  line(
+    9,
+    graph(
+      {
+        title: "Latency",
+        description: "From an event to the end of the write of its detection. No value where nothing was detected.",
+        unit: "s",
+      },
+      quantile(0.5),
+      quantile(0.9),
+      quantile(0.99),
+    ),
+    durations(
+      { title: "Latency, all of it", description: "How many detections took how long.", unit: "s" },
+      buckets(`sum by (le) (increase(${ofNode("yagura_detection_latency_seconds_bucket")}[$__rate_interval]))`),
+    ),
+    graph(
+      {
+        title: "Ring buffer in use",
+        description:
+          "How full the buffer between kernel and daemon is when it is looked at. Full means lost events: raise kernel.ring_size.",
+        unit: "percentunit",
+      },
+      range(
+        `max by (instance) (${ofNode("yagura_ring_used_bytes")} / ${ofNode("yagura_ring_capacity_bytes")})`,
+        "{{instance}}",
+      ),
+    ).max(1),
+  ),
+  line(
+    9,
+    graph(
+      { title: "Events by type", description: "The ten types of events that happen most.", unit: "cps" },
+      range(`topk(10, ${rate("yagura_events_total", "type")})`, "{{type}}"),
+    ),
+    graph(
+      {
+        title: "Events that reach the rules, by type",
+        description:
+          "What the kernel could not leave out. Rules that name paths, ports or programs let it leave out more: yagura doctor --filters.",
+        unit: "cps",
+      },
+      range(`topk(10, ${rate("yagura_events_received_total", "type")})`, "{{type}}"),
+    ),
+    graph(
+      {
+        title: "Left out in the kernel",
+        description: "The part of all events that the kernel dropped because no rule can match them.",
+        unit: "percentunit",
+      },
+      range(
+        `${rate("yagura_events_filtered_total", "instance")} / (${rate("yagura_events_total", "instance", 'source="syscall"')} > 0)`,
+        "{{instance}}",
+      ),
+    ).max(1),
+  ),
+  line(
+    8,
+    graph(
+      {
+        title: "Cut or unreadable",
+        description:
+          "Events of which a path, arguments or an environment was cut, and for which the caller's memory could not be read. Not lost.",
+        unit: "cps",
+      },
+      range(rate("yagura_kernel_truncated_total", "instance"), "cut on {{instance}}"),
+      range(rate("yagura_kernel_fault_total", "instance"), "unreadable on {{instance}}"),
+    ),
+    graph(
+      { title: "The daemon's own system calls", description: "They are never reported.", unit: "cps" },
+      range(rate("yagura_kernel_own_syscalls_total", "instance"), "{{instance}}"),
+    ),
+    graph(
+      {
+        title: "Oddities",
+        description:
+          "Records of the ring that could not be delimited (0 on a working kernel), and requests to io_uring reported without their arguments.",
+        unit: "cps",
+      },
+      range(rate("yagura_ring_corrupt_total", "instance"), "corrupt records on {{instance}}"),
+      range(rate("yagura_kernel_io_uring_forgotten_total", "instance"), "io_uring on {{instance}}"),
+    ),
+  ),
+];

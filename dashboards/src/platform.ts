@@ -1,0 +1,231 @@
+// All tenants beside each other, for whoever runs Yagura.
+
+import { hits, hitsBy, series, someHitsBy } from "./detections";
+import { line, page } from "./layout";
+import { toRule, toTenant } from "./links";
+import { graph, list, number, perInterval, top } from "./panels";
+import { now, range, rows } from "./queries";
+import { cluster, datasources, namespace, node, ofNode, ofTenant, tenant } from "./variables";
+
+const summary = line(
+  4,
+  number(
+    { title: "Nodes", description: "Daemons that are scraped, or that send their metrics.", unit: "short" },
+    now(`count(${ofNode("yagura_build_info")})`, "Nodes"),
+  ),
+  number(
+    { title: "Tenants", description: "Tenants with series, the platform among them.", unit: "short" },
+    now(`count(count by (tenant) (${series()}))`, "Tenants"),
+  ),
+  number(
+    { title: "Detections", description: "Of all chosen tenants, in the chosen time.", unit: "short" },
+    now(`sum(${hits("$__range")}) or vector(0)`, "Detections"),
+  ),
+  number(
+    {
+      title: "Lost",
+      description: "Events and detections lost anywhere, in the chosen time: see the pipeline.",
+      unit: "short",
+      bad: 1,
+    },
+    now(
+      `sum(increase(${ofNode("yagura_lost_total", 'stage!="recording"')}[$__range])) + (sum(increase(${ofTenant("yagura_sink_lost_total")}[$__range])) or vector(0))`,
+      "Lost",
+    ),
+  ),
+  number(
+    {
+      title: "Receivers down",
+      description: "Sinks of a tenant whose receiver fails again and again.",
+      unit: "short",
+      bad: 1,
+    },
+    now(`count(${ofTenant("yagura_sink_up")} == 0) or vector(0)`, "Down"),
+  ),
+  number(
+    {
+      title: "Tenants with broken rules",
+      description: "Tenants of whose own rules or exceptions something is not used because it is wrong.",
+      unit: "short",
+      bad: 1,
+    },
+    now(`count(max by (tenant) (${ofTenant("yagura_tenant_rules_broken")}) == 1) or vector(0)`, "Broken"),
+  ),
+);
+
+const tenants = [
+  line(
+    9,
+    list(
+      {
+        title: "Tenants",
+        description:
+          "Detections in the chosen time, what the quota held back, series of detections on the node with most of them, what waits for receivers, what the journal's bounds removed.",
+        unit: "short",
+      },
+      {
+        tenant: { as: "Tenant", link: toTenant() },
+        "Value #A": { as: "Detections" },
+        "Value #B": { as: "Held back by the quota" },
+        "Value #C": { as: "Series" },
+        "Value #D": { as: "Not sent yet" },
+        "Value #E": { as: "Removed from the journal" },
+      },
+      rows(hitsBy("tenant", "$__range")).refId("A"),
+      rows(`sum by (tenant) (increase(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__range]))`).refId("B"),
+      rows(`max by (tenant) (count by (tenant, instance) (${series()}))`).refId("C"),
+      rows(`sum by (tenant) (${ofTenant("yagura_sink_unsent")})`).refId("D"),
+      rows(`sum by (tenant) (increase(${ofTenant("yagura_journal_removed_total")}[$__range]))`).refId("E"),
+    ),
+  ),
+  line(
+    9,
+    perInterval(
+      { title: "Detections by tenant", description: "Who has how many, over time.", unit: "short" },
+      range(someHitsBy("tenant", "$__interval"), "{{tenant}}"),
+    ),
+    perInterval(
+      {
+        title: "Detections by node",
+        description: "A node that stands out is attacked, broken, or different.",
+        unit: "short",
+      },
+      range(`topk(10, ${someHitsBy("instance", "$__interval")})`, "{{instance}}"),
+    ),
+  ),
+];
+
+const talkers = line(
+  10,
+  list(
+    {
+      title: "Top talkers",
+      description: "The rules and namespaces that say most, of all tenants.",
+      unit: "short",
+    },
+    {
+      tenant: { as: "Tenant", width: 130, link: toTenant() },
+      namespace: { as: "Namespace", width: 160 },
+      rule: { as: "Rule", link: toRule() },
+      Value: { as: "Detections", width: 110 },
+    },
+    rows(`topk(25, ${someHitsBy("tenant, namespace, rule", "$__range")})`),
+  ),
+  top(
+    { title: "Share of each tenant", description: "How much of all detections is whose.", unit: "percentunit" },
+    now(`topk(15, ${hitsBy("tenant", "$__range")} / on () group_left () (sum(${hits("$__range")}) > 0))`, "{{tenant}}"),
+  ),
+);
+
+const quotas = line(
+  9,
+  graph(
+    {
+      title: "Held back by quotas",
+      description: "Detections beyond quota.detections_per_second of a tenant, each second.",
+      unit: "cps",
+    },
+    range(
+      `sum by (tenant) (rate(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__rate_interval]))`,
+      "{{tenant}}",
+    ),
+  ),
+  graph(
+    {
+      title: "Series of detections",
+      description:
+        "Of each tenant, on the node with most of them. At quota.series (2,000 unless it says otherwise) namespace and then rule become ~other.",
+      unit: "short",
+    },
+    range(`max by (tenant) (count by (tenant, instance) (${series()}))`, "{{tenant}}"),
+  ),
+  perInterval(
+    {
+      title: "Beyond the series budget",
+      description:
+        "Detections that are counted as ~other because their tenant's budget of series is used up. Sums are exact all the same.",
+      unit: "short",
+    },
+    range(
+      `${hitsBy("tenant", "$__interval", 'namespace="~other"')} or 0 * sum by (tenant) (${series()})`,
+      "{{tenant}}",
+    ),
+  ),
+  graph(
+    {
+      title: "Removed from the journal",
+      description: "Detections that a bound of the journal removed: share is the tenant's own part, quota.journal.",
+      unit: "cps",
+    },
+    range(
+      `sum by (tenant, bound) (rate(${ofTenant("yagura_journal_removed_total")}[$__rate_interval]))`,
+      "{{tenant}}: {{bound}}",
+    ),
+  ),
+);
+
+const daemons = [
+  line(
+    8,
+    graph(
+      { title: "CPU", description: "Of a daemon, in cores. The kernel's part is not in it.", unit: "short" },
+      range(`sum by (instance) (rate(${ofNode("process_cpu_seconds_total")}[$__rate_interval]))`, "{{instance}}"),
+    ),
+    graph(
+      { title: "Memory", description: "Resident memory of a daemon.", unit: "bytes" },
+      range(`max by (instance) (${ofNode("process_resident_memory_bytes")})`, "{{instance}}"),
+    ),
+    graph(
+      { title: "Open files", description: "File descriptors of a daemon.", unit: "short" },
+      range(`max by (instance) (${ofNode("process_open_fds")})`, "{{instance}}"),
+    ),
+  ),
+  line(
+    8,
+    list(
+      { title: "Versions", description: "Which version runs where, and since when.", unit: "short" },
+      {
+        instance: { as: "Node" },
+        version: { as: "Version", width: 140 },
+        "Value #B": { as: "Runs for", unit: "s", width: 140 },
+      },
+      rows(`max by (instance, version) (${ofNode("yagura_build_info")})`).refId("A"),
+      rows(`time() - max by (instance) (${ofNode("process_start_time_seconds")})`).refId("B"),
+    ),
+    graph(
+      {
+        title: "Events by source",
+        description: "What the hooks began to handle, and what API servers sent.",
+        unit: "cps",
+      },
+      range(`sum by (source) (rate(${ofNode("yagura_events_total")}[$__rate_interval]))`, "{{source}}"),
+    ),
+    graph(
+      {
+        title: "Refused at the door",
+        description:
+          "HTTP connections beyond the bound, requests for metrics without a good token, failed TLS handshakes.",
+        unit: "cps",
+      },
+      range(`sum(rate(${ofNode("yagura_http_connections_refused_total")}[$__rate_interval]))`, "connections"),
+      range(`sum(rate(${ofNode("yagura_http_requests_denied_total")}[$__rate_interval]))`, "requests without a token"),
+      range(`sum(rate(${ofNode("yagura_http_tls_failed_total")}[$__rate_interval]))`, "TLS handshakes"),
+    ),
+  ),
+];
+
+export const platform = () =>
+  page({
+    uid: "yagura-platform",
+    title: "Platform",
+    description: "All tenants beside each other: who says most, quotas, series, and how the daemons do.",
+    variables: [...datasources(), cluster(), tenant(), namespace(), node()],
+    from: "now-24h",
+    rows: [
+      { title: "Summary", lines: [summary] },
+      { title: "Tenants", lines: tenants },
+      { title: "Top talkers", lines: [talkers] },
+      { title: "Quotas and budgets", lines: [quotas] },
+      { title: "Daemons", lines: daemons },
+    ],
+  });

@@ -1,0 +1,227 @@
+// What happened to a tenant, and what to look at first.
+
+import { hits, hitsBy, series, SEVERE, someHitsBy } from "./detections";
+import { line, page, parts } from "./layout";
+import { toDetection, toPod, toRule } from "./links";
+import * as log from "./logs";
+import { byPriority, entries, list, matrix, number, perInterval, top } from "./panels";
+import { counts, lines, now, range, rows, totals } from "./queries";
+import { cluster, datasources, namespace, node, ofTenant, stream, tenant } from "./variables";
+
+const sum = (more = "") => `sum(${hits("$__range", more)}) or vector(0)`;
+
+const summary = line(
+  4,
+  number(
+    {
+      title: "Detections",
+      description: "Matches of rules in the chosen time, those that a limit held back among them.",
+      unit: "short",
+    },
+    now(sum(), "Detections"),
+  ),
+  number(
+    {
+      title: "Critical and above",
+      description: "Detections of priority Critical, Alert or Emergency: look at each of them.",
+      unit: "short",
+      bad: 1,
+    },
+    now(sum(SEVERE), "Critical and above"),
+  ),
+  number(
+    { title: "Rules that spoke", description: "Different rules with at least one detection.", unit: "short" },
+    now(`count(${someHitsBy("rule", "$__range")}) or vector(0)`, "Rules"),
+  ),
+  number(
+    {
+      title: "Namespaces concerned",
+      description: "Namespaces with at least one detection; the host counts as one.",
+      unit: "short",
+    },
+    now(`count(${someHitsBy("namespace", "$__range")}) or vector(0)`, "Namespaces"),
+  ),
+  number(
+    {
+      title: "Held back by the quota",
+      description:
+        "Detections beyond the tenant's quota: counted, and not in the logs. Ask the platform for more, or make a rule quieter.",
+      unit: "short",
+      warn: 1,
+    },
+    now(`sum(increase(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__range])) or vector(0)`, "Held back"),
+  ),
+  number(
+    {
+      title: "Receivers are behind by",
+      description:
+        "How long the oldest detection that a receiver has not got yet has waited. The logs below may lack what came since.",
+      unit: "s",
+      warn: 60,
+      bad: 300,
+    },
+    now(`max(${ofTenant("yagura_sink_oldest_unsent_seconds")}) or vector(0)`, "Behind"),
+  ),
+);
+
+const overTime = line(
+  9,
+  byPriority(
+    {
+      title: "Detections by priority",
+      description:
+        "When it happened and how serious it was; each detection is counted once, the first of a rule too.",
+      unit: "short",
+    },
+    range(hitsBy("priority", "$__interval"), "{{priority}}"),
+  ),
+  perInterval(
+    { title: "Detections by rule", description: "The ten rules that said most at each time.", unit: "short" },
+    range(`topk(10, ${someHitsBy("rule", "$__interval")})`, "{{rule}}"),
+  ),
+);
+
+const tops = line(
+  9,
+  list(
+    {
+      title: "Top rules",
+      description: "Rules by their detections. One that says the same thing all day wants an exception or a fix.",
+      unit: "short",
+    },
+    {
+      rule: { as: "Rule", link: toRule() },
+      priority: { as: "Priority", width: 110 },
+      Value: { as: "Detections", width: 110 },
+    },
+    rows(`topk(20, ${someHitsBy("rule, priority", "$__range")})`),
+  ),
+  top(
+    {
+      title: "Top namespaces",
+      description: "Namespaces by their detections. What is in no namespace, such as the host, has no name here.",
+      unit: "short",
+    },
+    now(`topk(15, ${someHitsBy("namespace", "$__range")})`, "{{namespace}}"),
+  ),
+  list(
+    {
+      title: "Rules first seen today",
+      description:
+        "Rules with a detection in the last 24 hours and none in the six days before: what is new is rarely noise.",
+      unit: "short",
+      none: "Nothing new",
+    },
+    {
+      rule: { as: "Rule", link: toRule() },
+      priority: { as: "Priority", width: 110 },
+      Value: { as: "Detections", width: 110 },
+    },
+    rows(
+      `sum by (rule, priority) (max_over_time(${series()}[1d])) > 0 unless sum by (rule, priority) (max_over_time(${series()}[6d] offset 1d)) > 0`,
+    ),
+  ),
+);
+
+const sources = line(
+  7,
+  perInterval(
+    {
+      title: "Detections by source",
+      description:
+        "System calls of the nodes (syscall), events of Kubernetes' API servers (k8s_audit), what Yagura says of itself (internal).",
+      unit: "short",
+    },
+    range(hitsBy("source", "$__interval"), "{{source}}"),
+  ),
+  perInterval(
+    {
+      title: "Detections by node",
+      description: "Where it happened. Audit events count for the node that the API server told.",
+      unit: "short",
+    },
+    range(someHitsBy("instance", "$__interval"), "{{instance}}"),
+  ),
+);
+
+const attack = parts(
+  10,
+  [
+    12,
+    matrix(
+      {
+        title: "ATT&CK: technique by tactic",
+        description:
+          "Detections by the first tactic and the technique that follows it in their rule's tags. The darker, the more.",
+        unit: "short",
+        none: "No detection with a technique",
+      },
+      "technique",
+      "tactic",
+      totals(
+        `sum by (tactic, technique) (count_over_time(${stream()} ${log.attack} [$__range]))`,
+        "{{tactic}} {{technique}}",
+      ),
+    ),
+  ],
+  [
+    6,
+    top(
+      {
+        title: "ATT&CK techniques",
+        description: "Detections by the first technique in their rule's tags.",
+        unit: "short",
+      },
+      totals(`topk(10, sum by (technique) (count_over_time(${stream()} ${log.technique} [$__range])))`, "{{technique}}"),
+    ),
+  ],
+  [
+    6,
+    perInterval(
+      {
+        title: "ATT&CK tactics over time",
+        description:
+          "Detections by the first tactic in their rule's tags. Discovery, then credential access, then lateral movement: an attack on its way.",
+        unit: "short",
+      },
+      counts(`sum by (tactic) (count_over_time(${stream()} ${log.tactic} [$__interval]))`, "{{tactic}}"),
+    ),
+  ],
+);
+
+const latest = line(
+  14,
+  entries(
+    {
+      title: "Latest detections",
+      description: "The newest detections, from the logs. The link leads to everything around one.",
+      unit: "string",
+      none: "No detections",
+    },
+    {
+      priority: { as: "Priority", width: 100 },
+      rule: { as: "Rule", width: 260, link: toRule() },
+      namespace: { as: "Namespace", width: 140 },
+      pod: { as: "Pod", width: 180, link: toPod() },
+      node: { as: "Node", width: 120 },
+      message: { as: "What happened" },
+      detection: { as: "Detection", width: 290, link: toDetection() },
+    },
+    lines(`${stream()} ${log.process}`),
+  ),
+);
+
+export const tenantOverview = () =>
+  page({
+    uid: "yagura-tenant-overview",
+    title: "Tenant overview",
+    description: "What was detected in a tenant's namespaces, what is new, and what to look at first.",
+    variables: [...datasources(), cluster(), tenant(), namespace(), node()],
+    from: "now-24h",
+    rows: [
+      { title: "Summary", lines: [summary] },
+      { title: "Over time", lines: [overTime, tops, sources] },
+      { title: "ATT&CK", lines: [attack] },
+      { title: "Latest", lines: [latest] },
+    ],
+  });
