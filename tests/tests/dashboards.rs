@@ -267,6 +267,25 @@ fn shown(who: &str, queries: &[Query], ask: impl Fn(&str) -> Vec<(Labels, f64)>)
     }
 }
 
+/// The kernel counts what its programs cost for as long as this is there.
+struct Counted(String);
+
+impl Counted {
+    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+    fn start() -> Counted {
+        let before = fs::read_to_string(Counted::PATH).expect("a setting");
+        fs::write(Counted::PATH, "1").expect("it can be set");
+        Counted(before)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let _best_effort = fs::write(Counted::PATH, &self.0);
+    }
+}
+
 /// Sets it when dropped, whatever happened.
 struct Ends<'a>(&'a AtomicBool);
 
@@ -310,6 +329,7 @@ fn each_panel_shows_something_of_a_real_yagura() {
         Alertmanager::url(alerts),
         victoria.write_url()
     );
+    let _counted = Counted::start();
     let args = vec!["--rules".to_owned(), repository().join("rules").display().to_string()];
     let daemon = Daemon::start(&Options { rules: RULES, config: &config, args, ..Options::default() });
     let scrape = format!(
