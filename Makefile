@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help run demo build test test-kernels check bpf bench soak docs dashboards clean rust
+.PHONY: help run demo build test test-kernels check bpf bench soak docs dashboards alerts clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +47,9 @@ soak: rust ## ten minutes of load with a receiver that comes and goes (root); AR
 
 docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs
+
+alerts: ## rewrite the Prometheus operator's objects from alerts/
+	alerts/prometheus-rules.sh >kustomize/components/prometheus-operator/prometheus-rules.yaml
 
 dashboards: ## rewrite dashboards/*.json from their source, and check them
 	tools/toolchain.sh node
