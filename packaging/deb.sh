@@ -20,6 +20,7 @@ cp "$root/packaging/yagura.service" "$tree/lib/systemd/system/"
 # What may need a token or a key is nobody else's to read.
 install -m 600 "$root/packaging/yagura.yaml" "$tree/etc/yagura/yagura.yaml"
 cp "$root/LICENSE" "$tree/usr/share/doc/yagura/copyright"
+"$root/packaging/sbom.sh" "$tree/usr/share/doc/yagura/yagura.cdx.json"
 gzip -9n <"$root/CHANGELOG.md" >"$tree/usr/share/doc/yagura/changelog.gz"
 
 cat >"$tree/DEBIAN/control" <<EOF

@@ -8,6 +8,7 @@ name=${1:-yagura:$version}
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 "$root/packaging/static.sh" "$context/yagura"
+"$root/packaging/sbom.sh" "$context/yagura.cdx.json"
 "$root/tools/toolchain.sh" certificates
 cp "$root/packaging/Dockerfile" /etc/ssl/certs/ca-certificates.crt "$context/"
 docker build --tag "$name" "$context" >&2

@@ -4,6 +4,8 @@
 #   tools/toolchain.sh rust     a Rust toolchain of at least the workspace's rust-version, and a C linker
 #   tools/toolchain.sh lint     rustfmt and clippy of that toolchain
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
+#   tools/toolchain.sh sbom     cargo-cyclonedx, into target/tools, and jq
+#   tools/toolchain.sh sbom-validator   CycloneDX's own validator, into target/tools/sbom
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
 #   tools/toolchain.sh kubernetes-tools   kubectl and validators of manifests, into target/tools/kubernetes
@@ -20,6 +22,8 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 CARGO_DENY_VERSION=0.20.2
+CARGO_CYCLONEDX_VERSION=0.5.9
+CYCLONEDX_PYTHON_LIB_VERSION=11.12.0
 KUBECTL_VERSION=1.37.1
 KUBERNETES_VALIDATE_VERSION=1.37.0
 PROMETHEUS_OPERATOR_MODELS_VERSION=0.80.1.0
@@ -67,6 +71,20 @@ deny)
     "$root/target/tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$CARGO_DENY_VERSION" ||
         cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --debug \
             --root "$root/target/tools" --target-dir "$root/target/tools/build"
+    ;;
+sbom)
+    command -v jq >/dev/null || packages jq
+    "$root/target/tools/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null | grep -qF "$CARGO_CYCLONEDX_VERSION" ||
+        cargo install cargo-cyclonedx --version "$CARGO_CYCLONEDX_VERSION" --locked --debug \
+            --root "$root/target/tools" --target-dir "$root/target/tools/build"
+    ;;
+sbom-validator)
+    tools=$root/target/tools/sbom
+    [ "$(cat "$tools/stamp" 2>/dev/null)" = "$CYCLONEDX_PYTHON_LIB_VERSION" ] && exit
+    python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
+    python3 -m venv "$tools" >&2
+    "$tools/bin/pip" install --quiet "cyclonedx-python-lib[json-validation]==$CYCLONEDX_PYTHON_LIB_VERSION" >&2
+    echo "$CYCLONEDX_PYTHON_LIB_VERSION" >"$tools/stamp"
     ;;
 containers)
     packages containerd runc busybox-static

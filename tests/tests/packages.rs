@@ -1,13 +1,16 @@
 //! The unit and the Debian package, for machines without Kubernetes.
 
 use std::{
+    collections::BTreeSet,
     fs,
+    io::Write as _,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use end_to_end::{daemon::binary, manifest::Manifest, repository};
+use serde_json::{Value, json};
 
 fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("it runs");
@@ -45,6 +48,59 @@ fn the_unit_has_the_capabilities_of_the_manifest() {
     assert!(unit.contains("\nNoNewPrivileges=yes\n"));
 }
 
+/// What cargo builds of a package for a target, as `name version`.
+fn built(folder: &str, package: &str, target: &str) -> BTreeSet<String> {
+    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    tree.args(["--package", package, "--target", target]);
+    let lines = run(tree.current_dir(repository().join(folder)));
+    let crates = lines.lines().filter(|line| !line.is_empty());
+    crates.map(|line| line.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ").replace(" v", " ")).collect()
+}
+
+#[test]
+fn the_bill_of_materials_names_what_is_built_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = ["one.json", "two.json"].map(|name| folder.path().join(name));
+    for file in &files {
+        run(Command::new(repository().join("packaging/sbom.sh")).arg(file));
+    }
+    let [bill, again] = files.each_ref().map(|file| fs::read_to_string(file).expect("a file"));
+    assert!(bill == again, "two runs differ");
+    assert!(!bill.contains(repository().to_str().expect("text")), "it says where it was made");
+
+    let bill: Value = serde_json::from_str(&bill).expect("JSON");
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
+    let components = bill["components"].as_array().expect("components");
+    for component in components {
+        assert!(component["licenses"].as_array().is_some_and(|all| !all.is_empty()), "{component}");
+    }
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let named = components.iter().map(|of| format!("{} {}", text(&of["name"]), text(&of["version"])));
+    let mut expected = built(".", "exporter", "x86_64-unknown-linux-gnu");
+    expected.extend(built("exporter-ebpf", "exporter-ebpf", "bpfel-unknown-none"));
+    // The daemon is what the components are of.
+    assert!(expected.remove(&format!("exporter {}", text(&bill["metadata"]["component"]["version"]))));
+    assert_eq!(named.collect::<BTreeSet<_>>(), expected);
+
+    end_to_end::install("sbom-validator");
+    let script = "import sys; from cyclonedx.schema import SchemaVersion; \
+                  from cyclonedx.validation.json import JsonStrictValidator as Validator; \
+                  sys.exit(Validator(SchemaVersion.V1_5).validate_str(sys.stdin.read()) is not None)";
+    let validate = |bill: &Value| {
+        let mut python = Command::new(repository().join("target/tools/sbom/bin/python"));
+        let mut python = python.args(["-c", script]).stdin(Stdio::piped()).spawn().expect("it runs");
+        let mut input = python.stdin.take().expect("a pipe");
+        input.write_all(bill.to_string().as_bytes()).expect("it reads");
+        drop(input);
+        python.wait().expect("it ends").success()
+    };
+    assert!(validate(&bill));
+    let mut spoilt = bill;
+    spoilt["components"][0]["type"] = json!("crate");
+    assert!(!validate(&spoilt), "the validator finds nothing wrong");
+}
+
 /// A root with a shell and an empty package database.
 fn bare_root(root: &Path) {
     for folder in ["bin", "var/lib/dpkg/updates", "var/lib/dpkg/info", "proc", "tmp"] {
@@ -77,6 +133,7 @@ fn the_package_is_built_installed_run_and_removed() {
         ("-rwxr-xr-x root/root", "./usr/bin/yagura"),
         ("-rw-r--r-- root/root", "./lib/systemd/system/yagura.service"),
         ("-rw------- root/root", "./etc/yagura/yagura.yaml"),
+        ("-rw-r--r-- root/root", "./usr/share/doc/yagura/yagura.cdx.json"),
     ] {
         let line = contents.lines().find(|line| line.ends_with(path)).unwrap_or_else(|| panic!("{contents}"));
         assert!(line.starts_with(mode), "{line}");
