@@ -74,6 +74,8 @@ fn each_dashboard_is_whole_and_what_is_wrong_is_found() {
         ("platform", "\"uid\": \"${prometheus}\"", "\"uid\": \"abc\"", "a datasource that is no variable"),
         ("platform", "\"unit\": \"short\"", "\"x\": \"short\"", "no unit"),
         ("platform", "\"keepTime\": true", "\"keepTime\": false", "no links that keep"),
+        ("tenant-overview", "\"id\": \"noValue\"", "\"id\": \"noUnit\"", "its empty cells say"),
+        ("tenant-overview", "\"values\": true", "\"values\": false", "one bar for all rows"),
         ("investigation", "| json", "| jsn", "a mistake at"),
         ("investigation", "| detection=~", "| detectio=~", "there is no label detectio"),
         ("kubernetes-audit", "sum by (who)", "sum by (whom)", "there is no label whom to group by"),

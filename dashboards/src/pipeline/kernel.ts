@@ -43,7 +43,7 @@ export const kernel = [
   line(
     9,
     graph(
-      { title: "Events by type", description: "The ten types of events that happen most.", unit: "cps" },
+      { title: "Events by type", description: "The ten types of events that happen most.", unit: "cps", many: true },
       range(`topk(10, ${rate("yagura_events_total", "type")})`, "{{type}}"),
     ),
     graph(
@@ -52,6 +52,7 @@ export const kernel = [
         description:
           "What the kernel could not leave out. Rules that name paths, ports or programs let it leave out more: yagura doctor --filters.",
         unit: "cps",
+        many: true,
       },
       range(`topk(10, ${rate("yagura_events_received_total", "type")})`, "{{type}}"),
     ),
