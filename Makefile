@@ -3,13 +3,17 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help run build test test-kernels check bpf bench soak docs dashboards screenshots clean rust
+.PHONY: help run demo build test test-kernels check bpf bench soak docs dashboards screenshots alerts clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: build ## build and run the detector on its embedded defaults (root); ARGS="…" are passed on
 	exec target/release/yagura run $(ARGS)
+
+demo: build ## two tenants under attack, Prometheus, VictoriaMetrics and Alertmanager beside it (root); ends with Ctrl-C; ARGS="--once"
+	$(CARGO) build --release --locked -p end-to-end --bin demo
+	exec target/release/demo --yagura target/release/yagura $(ARGS)
 
 build: rust ## the release binary, target/release/yagura
 	$(CARGO) build --release --locked -p exporter
@@ -43,6 +47,9 @@ soak: rust ## ten minutes of load with a receiver that comes and goes (root); AR
 
 docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs
+
+alerts: ## rewrite the Prometheus operator's objects from alerts/
+	alerts/prometheus-rules.sh >kustomize/components/prometheus-operator/prometheus-rules.yaml
 
 dashboards: ## rewrite dashboards/*.json from their source, and check them
 	tools/toolchain.sh node

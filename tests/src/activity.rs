@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt::Display, fs::File, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::{daemon::yagura, http::Client};
+use crate::{daemon::yagura, http::Client, repository};
 
 /// A rule about the opens of one test: others open files meanwhile.
 pub fn opened_rule(test: &str) -> String {
@@ -34,6 +34,17 @@ pub fn post_audit(client: &Client, headers: &[&str], events: impl IntoIterator<I
     let items: Vec<Value> = events.into_iter().collect();
     let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items});
     client.post("/k8s-audit", headers, list.to_string().as_bytes()).expect("an answer").status
+}
+
+/// The rule of docs/tenants.md about nodes that are reserved for some images, here for one.
+pub fn dedicated_node(image: &str) -> String {
+    let page = std::fs::read_to_string(repository().join("docs/tenants.md")).expect("the page");
+    let block = page.split("```yaml\n").find(|block| block.starts_with("- list: allowed_images"));
+    let block = block.and_then(|block| block.split("```").next()).expect("the example");
+    let repository = image.rsplit_once(':').map_or(image, |(repository, _)| repository);
+    block
+        .replace("registry.example/payments/api", repository)
+        .replace("registry.k8s.io/pause", "localhost/pause")
 }
 
 /// The lines of a journal, in order.

@@ -18,18 +18,27 @@ pub const USER: &str = "yagura";
 pub const PASSWORD: &str = "open sesame";
 const HASH: &str = "$2b$04$qTfZBlJLbcMwBej8SFS/DO3HCL.4fMmffr0Y0z8hlVa0/xSJOsOnK";
 
+/// A configuration with which nobody is told.
+const NOBODY: &str = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
+
 /// Runs until dropped.
 #[derive(Debug)]
 pub struct Alertmanager {
     child: Child,
-    url: String,
+    /// Where it listens.
+    pub url: String,
     folder: TempDir,
 }
 
 impl Alertmanager {
     /// Starts it and waits until it is ready. Its alerts are in memory only: another run knows none.
     pub fn start(address: SocketAddr) -> Alertmanager {
-        Alertmanager::launch(address, tempfile::tempdir().expect("a folder"), false)
+        Alertmanager::start_with(address, NOBODY)
+    }
+
+    /// The same with a text as its configuration.
+    pub fn start_with(address: SocketAddr, config: &str) -> Alertmanager {
+        Alertmanager::launch(address, tempfile::tempdir().expect("a folder"), false, config)
     }
 
     /// One that asks for a client's certificate and for a password ([`USER`], [`PASSWORD`]). Whom it trusts and what it
@@ -60,21 +69,21 @@ impl Alertmanager {
         // JSON is YAML.
         fs::write(at("web.yml"), web.to_string()).expect("a file");
         fs::write(at("amtool.yml"), amtool.to_string()).expect("a file");
-        Alertmanager::launch(address, folder, true)
+        Alertmanager::launch(address, folder, true, NOBODY)
     }
 
-    fn launch(address: SocketAddr, folder: TempDir, guarded: bool) -> Alertmanager {
+    fn launch(address: SocketAddr, folder: TempDir, guarded: bool, config: &str) -> Alertmanager {
         crate::install("alertmanager");
         let url = if guarded { format!("https://{address}/am") } else { Alertmanager::url(address) };
-        let config = folder.path().join("alertmanager.yml");
-        fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").expect("a file");
+        let file = folder.path().join("alertmanager.yml");
+        fs::write(&file, config).expect("a file");
         let log = fs::File::create(folder.path().join("log")).expect("a file");
         let mut command = Command::new("prometheus-alertmanager");
         if guarded {
             command.arg(format!("--web.config.file={}", folder.path().join("web.yml").display()));
         }
         let child = command
-            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg(format!("--web.external-url={url}"))

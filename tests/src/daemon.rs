@@ -44,12 +44,12 @@ impl Lines {
         (lines, reader)
     }
 
-    /// The first line that satisfies, now or until the deadline.
-    fn wait(&self, found: impl Fn(&str) -> bool) -> Option<String> {
+    /// The first line after so many that satisfies, now or until the deadline.
+    fn wait(&self, from: usize, found: impl Fn(&str) -> bool) -> Option<String> {
         let end = Instant::now() + DEADLINE;
         let mut lines = self.lines.lock().expect("lines");
         loop {
-            if let Some(line) = lines.iter().find(|line| found(line)) {
+            if let Some(line) = lines.iter().skip(from).find(|line| found(line)) {
                 return Some(line.clone());
             }
             let left = end.checked_duration_since(Instant::now())?;
@@ -77,6 +77,8 @@ pub struct Options<'a> {
     pub wrapper: &'a [&'a str],
     /// Further variables of its environment.
     pub env: &'a [(&'a str, &'a str)],
+    /// Another program than [`binary`].
+    pub program: Option<&'a Path>,
 }
 
 /// A running daemon; killed when dropped.
@@ -101,7 +103,7 @@ impl Daemon {
     /// Starts it and waits for its `ready` line.
     pub fn start(options: &Options<'_>) -> Daemon {
         let daemon = Daemon::launch(options);
-        if daemon.stderr.wait(|line| line.contains("ready") && address_in(line).is_some()).is_none() {
+        if daemon.stderr.wait(0, |line| line.contains("ready") && address_in(line).is_some()).is_none() {
             panic!("no ready line:\n{}", daemon.stderr.all().join("\n"));
         }
         daemon
@@ -118,13 +120,14 @@ impl Daemon {
         } else {
             format!("journal: {{path: {}}}\n", folder.path().join("journal.db").display())
         };
-        fs::write(&config, format!("listen: 127.0.0.1:0\n{ring}{journal}{}", options.config))
-            .expect("a file");
+        let listen = if options.config.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
+        fs::write(&config, format!("{listen}{ring}{journal}{}", options.config)).expect("a file");
+        let own = options.program.map_or_else(binary, Path::to_owned);
         let mut command = match options.wrapper {
-            [] => Command::new(binary()),
+            [] => Command::new(own),
             [program, args @ ..] => {
                 let mut command = Command::new(program);
-                command.args(args).arg(binary());
+                command.args(args).arg(own);
                 command
             }
         };
@@ -185,7 +188,13 @@ impl Daemon {
 
     /// The first detection that satisfies, now or until the deadline.
     pub fn detection(&self, found: impl Fn(&Value) -> bool) -> Value {
-        let line = self.stdout.wait(|line| serde_json::from_str(line).is_ok_and(|value| found(&value)));
+        self.detection_after(0, found)
+    }
+
+    /// The same, without so many lines that were printed before.
+    pub fn detection_after(&self, printed: usize, found: impl Fn(&Value) -> bool) -> Value {
+        let found = |line: &str| serde_json::from_str(line).is_ok_and(|value| found(&value));
+        let line = self.stdout.wait(printed, found);
         let line = line.unwrap_or_else(|| {
             panic!(
                 "no such detection among:\n{}\n{}",
@@ -196,17 +205,22 @@ impl Daemon {
         serde_json::from_str(&line).expect("it was parsed before")
     }
 
+    /// Everything printed until now.
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout.all()
+    }
+
     /// The first line of stdout that satisfies.
     pub fn line(&self, found: impl Fn(&str) -> bool) -> String {
         self.stdout
-            .wait(found)
+            .wait(0, found)
             .unwrap_or_else(|| panic!("no such line among:\n{}", self.stdout.all().join("\n")))
     }
 
     /// The first log line that satisfies.
     pub fn log(&self, found: impl Fn(&str) -> bool) -> String {
         self.stderr
-            .wait(found)
+            .wait(0, found)
             .unwrap_or_else(|| panic!("no such log line among:\n{}", self.stderr.all().join("\n")))
     }
 

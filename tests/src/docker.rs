@@ -22,8 +22,7 @@ impl Docker {
     /// Starts it and waits until it answers.
     pub fn start() -> Docker {
         crate::install("docker");
-        let root =
-            tempfile::Builder::new().prefix("yagura-docker-").tempdir_in("/var/tmp").expect("a folder");
+        let root = crate::folder("yagura-docker-");
         let run = root.path().join("run");
         fs::create_dir(&run).expect("a folder");
         let log = fs::File::create(root.path().join("dockerd.log")).expect("a file");

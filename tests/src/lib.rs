@@ -4,6 +4,7 @@
 //! - [`live`]: loads the kernel side, runs an actor and yields the events of its process tree as rules see them;
 //! - [`case`]: a test as data: what an actor does, and what fields its events must have;
 //! - [`daemon`]: runs the real `yagura` binary and collects what it prints;
+//! - `src/demo/`: `make demo`, everything at once to look at;
 //! - [`rows`]: a test of rules as data: what an actor does, and the rules that fire;
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
 //! - [`cgroups`]: control groups whose paths look like a container's;
@@ -90,6 +91,12 @@ pub fn build_dir() -> PathBuf {
 /// The actor program, which cargo builds before the tests of its package.
 pub fn actor() -> PathBuf {
     build_dir().join("actor")
+}
+
+/// A folder for what a server writes: in TMPDIR, or on a disk, which /tmp need not be.
+pub fn folder(prefix: &str) -> tempfile::TempDir {
+    let place = std::env::var_os("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from);
+    tempfile::Builder::new().prefix(prefix).tempdir_in(place).expect("a folder")
 }
 
 /// The repository's root.

@@ -40,6 +40,35 @@ fn feed(mut command: Command, input: &str) -> Output {
     output
 }
 
+/// The documents of a text in YAML.
+pub fn documents(yaml: &str) -> Vec<Value> {
+    crate::install("kubernetes-tools");
+    let mut python = tool("python");
+    python.args(["-c", "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"]);
+    let json = feed(python, yaml);
+    assert!(json.status.success(), "{}", String::from_utf8_lossy(&json.stderr));
+    serde_json::from_slice(&json.stdout).expect("JSON")
+}
+
+/// Reads an object of the Prometheus operator by the types that are made of its CRDs, and compares: what they do not know is
+/// not there any more.
+const READ_AS_THE_OPERATOR: &str = "
+import json, sys
+from cloudcoil.models.prometheus_operator import v1
+given = json.load(sys.stdin)
+read = getattr(v1, given['kind']).model_validate(given).model_dump(mode='json', by_alias=True, exclude_unset=True)
+if read != given: sys.exit('unknown keys')
+";
+
+/// What is wrong with an object of the Prometheus operator by the operator's own schemas.
+pub fn wrong_for_the_operator(object: &Value) -> Option<String> {
+    crate::install("kubernetes-tools");
+    let mut python = tool("python");
+    python.args(["-c", READ_AS_THE_OPERATOR]);
+    let output = feed(python, &object.to_string());
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 impl Manifest {
     /// Builds a folder of `kustomize/`.
     pub fn of(folder: &str) -> Manifest {
@@ -51,7 +80,7 @@ impl Manifest {
         let repository = repository();
         // kustomize takes relative paths only.
         let folder = tempfile::tempdir_in(repository.join("target")).expect("a folder");
-        let mut text = String::from("resources: [../../kustomize/base]\ncomponents:\n");
+        let mut text = String::from("namespace: yagura\nresources: [../../kustomize/base]\ncomponents:\n");
         for component in components {
             writeln!(text, "  - ../../kustomize/components/{component}").expect("text");
         }
@@ -65,27 +94,33 @@ impl Manifest {
         let (out, err) = (String::from_utf8(built.stdout), String::from_utf8_lossy(&built.stderr));
         assert!(built.status.success() && err.is_empty(), "{}: {err}", folder.display());
         let text = out.expect("text");
-        let mut python = tool("python");
-        python.args([
-            "-c",
-            "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)",
-        ]);
-        let json = feed(python, &text);
-        assert!(json.status.success(), "{}", String::from_utf8_lossy(&json.stderr));
-        Manifest { text, documents: serde_json::from_slice(&json.stdout).expect("JSON") }
+        let documents = documents(&text);
+        Manifest { text, documents }
     }
 
-    /// Asks Kubernetes' own schemas about each document. What they do not know is a failure, too.
+    /// Asks Kubernetes' own schemas about each document, and the Prometheus operator's about its objects. What they do not
+    /// know is a failure, too.
     pub fn validate(&self) {
+        let (operators, own): (Vec<&Value>, Vec<&Value>) =
+            self.documents.iter().partition(|document| document["apiVersion"] == "monitoring.coreos.com/v1");
+        for object in operators {
+            assert_eq!(wrong_for_the_operator(object), None, "{object}");
+        }
+        let text: Vec<String> = own.iter().map(|document| document.to_string()).collect();
         let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a file");
-        fs::write(file.path(), &self.text).expect("a file");
+        fs::write(file.path(), text.join("\n---\n")).expect("a file");
         let output = tool("kubernetes-validate").arg("--strict").arg(file.path()).output().expect("it runs");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         let passed =
             said.lines().filter(|line| line.starts_with("INFO") && line.contains(" passed ")).count();
         assert!(output.status.success() && passed == said.lines().count(), "{said}");
-        assert_eq!(passed, self.documents.len(), "{said}");
+        assert_eq!(passed, own.len(), "{said}");
+    }
+
+    /// Everything that it has.
+    pub fn documents(&self) -> &[Value] {
+        &self.documents
     }
 
     /// All of a kind.

@@ -34,8 +34,7 @@ impl Program {
         ready: &'static str,
         args: impl FnOnce(&Path) -> Vec<String>,
     ) -> Program {
-        let prefix = format!("yagura-{program}-");
-        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in("/var/tmp").expect("a folder");
+        let folder = crate::folder(&format!("yagura-{program}-"));
         let args = args(folder.path());
         let mut server = Program { program, args, ready, address, folder, child: None };
         server.restart();

@@ -42,6 +42,12 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
 }
 
+/// One with this port, or a free one if somebody has that.
+pub fn preferred_address(port: u16) -> SocketAddr {
+    let preferred = TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
+    preferred.unwrap_or_else(|_taken| free_address())
+}
+
 impl Receiver {
     /// Listens; `judge` says from a body how it is answered.
     pub fn start(address: SocketAddr, judge: impl Fn(&str) -> Act + Send + Sync + 'static) -> Receiver {

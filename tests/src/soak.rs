@@ -32,8 +32,9 @@ struct Args {
 
 const TENANTS: &str =
     "tenants: [{name: flood, match: {namespaces: [flood]}}, {name: quiet, match: {namespaces: [quiet]}}]\n";
-/// What the bad receiver does, each for ten seconds.
-const MOODS: [&str; 6] = ["fine", "gone", "fine", "500", "429", "slow"];
+/// What the bad receiver does in turn, and for how many times ten seconds: three minutes of it are an outage.
+const MOODS: [(&str, usize); 7] =
+    [("fine", 1), ("gone", 1), ("fine", 1), ("500", 1), ("429", 1), ("slow", 1), ("gone", 18)];
 
 fn main() -> Result<()> {
     let Args { minutes } = Args::parse();
@@ -66,7 +67,7 @@ fn main() -> Result<()> {
         let mood = Arc::clone(&mood);
         move || {
             let mood = Arc::clone(&mood);
-            Receiver::start(bad, move |_| match MOODS[usize::from(mood.load(Ordering::SeqCst))] {
+            Receiver::start(bad, move |_| match MOODS[usize::from(mood.load(Ordering::SeqCst))].0 {
                 "500" => Act::Answer(500),
                 "429" => Act::Answer(429),
                 "slow" => Act::After(Duration::from_millis(1500)),
@@ -77,14 +78,16 @@ fn main() -> Result<()> {
     let mut receiver = Some(start());
     let (mut taken, mut memory) = (Vec::new(), Vec::new());
     let begin = Instant::now();
-    let mut turn = 0;
-    while begin.elapsed() < length {
+    let turns = MOODS.iter().enumerate().flat_map(|(turn, (_, times))| std::iter::repeat_n(turn, *times));
+    for turn in turns.cycle().skip(1) {
         thread::sleep(Duration::from_secs(10));
         memory.push(daemon.memory().0);
-        turn = (turn + 1) % MOODS.len();
+        if begin.elapsed() >= length {
+            break;
+        }
         mood.store(u8::try_from(turn)?, Ordering::SeqCst);
-        match (MOODS[turn], receiver.take()) {
-            ("gone", Some(old)) => taken.extend(old.stop()),
+        match (MOODS[turn].0, receiver.take()) {
+            ("gone", old) => taken.extend(old.into_iter().flat_map(Receiver::stop)),
             (_, old) => receiver = Some(old.unwrap_or_else(&start)),
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use end_to_end::{
+    activity::dedicated_node,
     containerd::{Container, Containerd, IMAGE, Pod},
     daemon::{Daemon, Options},
-    kernel_tests_run, repository,
+    kernel_tests_run,
 };
 use serde_json::Value;
 
@@ -305,16 +306,6 @@ fn our_rules_on_what_a_container_may_do_speak() {
     }
 }
 
-/// The rule of docs/tenants.md about nodes that are reserved for some images.
-fn dedicated_node() -> String {
-    let page = std::fs::read_to_string(repository().join("docs/tenants.md")).expect("the page");
-    let block = page.split("```yaml\n").find(|block| block.starts_with("- list: allowed_images"));
-    let block = block.and_then(|block| block.split("```").next()).expect("the example");
-    block
-        .replace("registry.example/payments/api", "docker.io/library/app")
-        .replace("registry.k8s.io/pause", "localhost/pause")
-}
-
 #[test]
 fn each_tenant_gets_its_own_and_a_reserved_node_is_watched() {
     if !kernel_tests_run() {
@@ -335,7 +326,7 @@ fn each_tenant_gets_its_own_and_a_reserved_node_is_watched() {
         server.config(),
         own.display()
     );
-    let rules = format!("{RULES}\n{}", dedicated_node());
+    let rules = format!("{RULES}\n{}", dedicated_node(IMAGE));
     let daemon = Daemon::start(&Options { rules: &rules, config: &config, ..Options::default() });
     let cri = server.cri();
     let run = |namespace: &str, labels: &[(&str, &str)], image: &str, program: &str| {

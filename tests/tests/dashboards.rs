@@ -93,18 +93,18 @@ fn each_dashboard_is_whole_and_what_is_wrong_is_found() {
 
 #[test]
 fn a_sidecar_gets_each_of_them() {
-    // Beside the base's components.
-    let manifest = Manifest::with(&["../../dashboards"]);
-    manifest.validate();
-    let maps = manifest.all("ConfigMap");
-    let maps = maps.iter().filter(|map| map["metadata"]["labels"]["grafana_dashboard"] == "1");
-    let mut given = BTreeSet::new();
-    for (name, text) in maps.flat_map(|map| map["data"].as_object().expect("data")) {
-        let file = fs::read_to_string(folder().join(name)).expect("a file");
-        assert_eq!(text.as_str(), Some(&*file), "{name}");
-        given.insert(name.clone());
+    for overlay in ["single-team", "multi-tenant", "victoriametrics-cluster"] {
+        let manifest = Manifest::of(&format!("overlays/{overlay}"));
+        let maps = manifest.all("ConfigMap");
+        let maps = maps.iter().filter(|map| map["metadata"]["labels"]["grafana_dashboard"] == "1");
+        let mut given = BTreeSet::new();
+        for (name, text) in maps.flat_map(|map| map["data"].as_object().expect("data")) {
+            let file = fs::read_to_string(folder().join(name)).expect("a file");
+            assert_eq!(text.as_str(), Some(&*file), "{overlay}: {name}");
+            given.insert(name.clone());
+        }
+        assert_eq!(given, files(&folder()), "{overlay}");
     }
-    assert_eq!(given, files(&folder()));
 }
 
 /// A query of a panel.

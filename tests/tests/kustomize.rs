@@ -11,7 +11,7 @@ use std::{
 use end_to_end::{
     daemon::{Daemon, Options, yagura},
     kernel_tests_run,
-    manifest::{Manifest, strings, write_volume},
+    manifest::{Manifest, documents, strings, write_volume, wrong_for_the_operator},
     repository,
 };
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ const COMBINATIONS: &[&[&str]] = &[
     &["k8s-audit", "dedicated-nodes", "cri-o"],
     &["tenants", "k3s"],
     &["sinks", "victoriametrics-cluster", "victorialogs"],
+    &["prometheus-operator", "../../alerts"],
 ];
 
 /// Everything that is built, with its name.
@@ -77,6 +78,13 @@ fn each_build_is_valid_and_its_parts_fit() {
         assert_eq!(&manifest.the("Service")["spec"]["selector"], selector, "{name}");
         assert_eq!(manifest.the("NetworkPolicy")["spec"]["podSelector"]["matchLabels"], *selector, "{name}");
         assert_eq!(manifest.the("ClusterRoleBinding")["subjects"][0]["namespace"], "yagura", "{name}");
+        // kubectl would put what names none into whichever namespace its user is in.
+        for document in manifest.documents() {
+            let kind = document["kind"].as_str().expect("a kind");
+            let in_none = ["Namespace", "ClusterRole", "ClusterRoleBinding"].contains(&kind);
+            let namespace = document["metadata"]["namespace"].as_str();
+            assert_eq!(namespace, (!in_none).then_some("yagura"), "{name}: {document}");
+        }
     }
 }
 
@@ -145,6 +153,76 @@ fn the_rules_are_ours_and_the_examples_load() {
         assert!(listed.status.success(), "{args:?}: {}", String::from_utf8_lossy(&listed.stderr));
         assert!(text.contains("Image that does not belong on this node"), "{text}");
         assert_eq!(text.contains("Payment key read"), args.len() > 4, "{text}");
+    }
+}
+
+/// Files of Prometheus' rules.
+const ALERTS: [&str; 3] = ["detections.yaml", "pipeline.yaml", "recording.yaml"];
+
+fn alerts(file: &str) -> String {
+    fs::read_to_string(repository().join("alerts").join(file)).expect("a file")
+}
+
+#[test]
+fn the_operators_rules_are_those_of_the_files() {
+    let made = Command::new(repository().join("alerts/prometheus-rules.sh")).output().expect("it runs");
+    let committed = repository().join("kustomize/components/prometheus-operator/prometheus-rules.yaml");
+    let committed = fs::read(committed).expect("a file");
+    assert!(made.status.success() && made.stdout == committed, "make alerts");
+    // promtool has checked the files: whatever it took of them is here.
+    let manifest = Manifest::with(&["prometheus-operator"]);
+    let given = manifest.all("PrometheusRule").into_iter().map(|rule| {
+        let name = rule["metadata"]["name"].as_str().expect("a name");
+        (name.replacen("yagura-", "", 1) + ".yaml", rule["spec"].clone())
+    });
+    let files = ALERTS.map(|file| (file.to_owned(), documents(&alerts(file)).remove(0)));
+    assert_eq!(given.collect::<BTreeMap<_, _>>(), BTreeMap::from(files));
+}
+
+#[test]
+fn the_alerts_component_has_the_files_as_they_are() {
+    let manifest = Manifest::with(&["../../alerts"]);
+    let files = ALERTS.map(|file| (file.to_owned(), json!(alerts(file))));
+    assert_eq!(*manifest.config_map("yagura-alerts"), files.into_iter().collect());
+    // Where the sidecar of Loki's chart looks.
+    let maps = manifest.all("ConfigMap");
+    let lokis: Vec<_> = maps.iter().filter(|map| !map["metadata"]["labels"]["loki_rule"].is_null()).collect();
+    assert_eq!(lokis.len(), 1);
+    assert_eq!(lokis[0]["metadata"]["annotations"]["k8s-sidecar-target-directory"], "fake");
+    assert_eq!(lokis[0]["data"], json!({"yagura.yaml": alerts("loki.yaml")}));
+}
+
+#[test]
+fn the_pod_monitor_fits_the_pods_and_their_token() {
+    let manifest = Manifest::with(&["prometheus-operator"]);
+    let spec = &manifest.the("PodMonitor")["spec"];
+    let pods = &manifest.the("DaemonSet")["spec"]["template"]["metadata"];
+    assert_eq!(spec["selector"]["matchLabels"], pods["labels"]);
+    assert_eq!(pods["labels"][spec["jobLabel"].as_str().expect("a label")], "yagura");
+    assert!(pods["annotations"].is_null(), "{pods}");
+    let endpoints = spec["podMetricsEndpoints"].as_array().expect("a list");
+    let [endpoint] = &endpoints[..] else { panic!("{spec}") };
+    assert_eq!(endpoint["port"], manifest.container()["ports"][0]["name"]);
+    let secret = &endpoint["authorization"]["credentials"];
+    let volumes = manifest.pod()["volumes"].as_array().expect("volumes");
+    assert!(volumes.iter().any(|volume| volume["secret"]["secretName"] == secret["name"]), "{secret}");
+    let config = parse(manifest.configuration()).expect("accepted");
+    let file = Path::new("/etc/yagura/tokens").join(secret["key"].as_str().expect("a key"));
+    assert!(format!("{:?}", config.web).contains(file.to_str().expect("text")), "{:?}", config.web);
+}
+
+#[test]
+fn what_is_wrong_with_an_operators_object_is_found() {
+    let manifest = Manifest::with(&["prometheus-operator"]);
+    let monitor = manifest.the("PodMonitor").to_string();
+    for (from, to, expected) in [
+        ("\"honorLabels\"", "\"honourLabels\"", "unknown keys"),
+        ("\"labeldrop\"", "\"droplabel\"", "relabelings.1.action"),
+    ] {
+        assert!(monitor.contains(from), "{from}");
+        let object = serde_json::from_str(&monitor.replace(from, to)).expect("JSON");
+        let said = wrong_for_the_operator(&object).unwrap_or_else(|| panic!("{to} is accepted"));
+        assert!(said.contains(expected), "{to}: {said}");
     }
 }
 

@@ -1,9 +1,11 @@
 // The kernel side, and how soon a detection is written.
 
 import { line } from "../layout";
-import { durations, graph } from "../panels";
-import { buckets, range } from "../queries";
+import { durations, graph, list } from "../panels";
+import { buckets, range, rows } from "../queries";
 import { ofNode } from "../variables";
+
+const COUNTED = "Nodes count it while sysctl kernel.bpf_stats_enabled is 1, which costs a little itself; else it is 0.";
 
 const rate = (metric: string, labels: string, more = "") =>
   `sum by (${labels}) (rate(${ofNode(metric, more)}[$__rate_interval]))`;
@@ -93,6 +95,44 @@ export const kernel = [
       },
       range(rate("yagura_ring_corrupt_total", "instance"), "corrupt records on {{instance}}"),
       range(rate("yagura_kernel_io_uring_forgotten_total", "instance"), "io_uring on {{instance}}"),
+    ),
+  ),
+  line(
+    8,
+    graph(
+      {
+        title: "CPUs that the kernel programs take",
+        description: `By attached program, of all nodes; 1 is one CPU. ${COUNTED}`,
+        unit: "short",
+      },
+      range(rate("yagura_bpf_program_run_seconds_total", "program"), "{{program}}"),
+    ),
+    graph(
+      {
+        title: "One run of a kernel program",
+        description: `Mean time that a call or an event waits for it. ${COUNTED}`,
+        unit: "s",
+        none: "Not counted",
+      },
+      range(
+        `${rate("yagura_bpf_program_run_seconds_total", "program")} / (${rate("yagura_bpf_program_runs_total", "program")} > 0)`,
+        "{{program}}",
+      ),
+    ),
+    list(
+      {
+        title: "Kernels",
+        description:
+          "What each node runs, and how many things are missing there that rules want of the kernel: yagura doctor names them.",
+        unit: "locale",
+      },
+      {
+        instance: { as: "Node" },
+        release: { as: "Kernel" },
+        "Value #B": { as: "Missing", width: 90 },
+      },
+      rows(`max by (instance, release) (${ofNode("yagura_kernel_info")})`).refId("A"),
+      rows(`sum by (instance) (${ofNode("yagura_kernel_shortfall")})`).refId("B"),
     ),
   ),
 ];

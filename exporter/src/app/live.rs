@@ -412,6 +412,8 @@ pub fn numbers(counters: &Counters) -> Result<KernelNumbers, KernelError> {
         ring_used: ring.used,
         ring_capacity: ring.capacity,
         ring_corrupt: ring.corrupt,
+        programs: counters.programs(),
+        shortfall: counters.shortfall(),
     })
 }
 

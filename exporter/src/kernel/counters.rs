@@ -16,7 +16,12 @@ use exporter_common::{
 
 use serde::Serialize;
 
-use super::{KernelError, ring_pages::RingPages};
+use super::{
+    KernelError,
+    ring_pages::RingPages,
+    runs::{AttachedPrograms, ProgramRuns},
+    shortfall::Shortfall,
+};
 
 /// A handle on the kernel side's counters and on the fill of the ring. Cheap to clone; each question reads
 /// the kernel's maps.
@@ -28,6 +33,8 @@ struct Inner {
     global: PerCpuArray<MapData, u64>,
     pages: Arc<RingPages>,
     errors: Arc<RingErrors>,
+    programs: Arc<AttachedPrograms>,
+    shortfall: Arc<Shortfall>,
 }
 
 impl fmt::Debug for Counters {
@@ -52,8 +59,10 @@ impl Counters {
         global: PerCpuArray<MapData, u64>,
         pages: Arc<RingPages>,
         errors: Arc<RingErrors>,
+        programs: Arc<AttachedPrograms>,
+        shortfall: Arc<Shortfall>,
     ) -> Counters {
-        Counters(Arc::new(Inner { types, global, pages, errors }))
+        Counters(Arc::new(Inner { types, global, pages, errors, programs, shortfall }))
     }
 
     /// The counters of one event type.
@@ -94,6 +103,16 @@ impl Counters {
             .get(&(counter as u32), 0)
             .map_err(|source| KernelError::map("GLOBAL_COUNTERS", source))?;
         Ok(per_cpu.iter().sum())
+    }
+
+    /// What each program that has been attached has cost.
+    pub fn programs(&self) -> Vec<(&'static str, ProgramRuns)> {
+        self.0.programs.runs()
+    }
+
+    /// How much this kernel does not do of what is wanted, by kind.
+    pub fn shortfall(&self) -> Vec<(&'static str, u64)> {
+        self.0.shortfall.numbers()
     }
 
     /// How full the ring is now.

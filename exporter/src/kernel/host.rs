@@ -118,7 +118,7 @@ fn tgid(own: u32, initial: bool) -> u32 {
     if initial { own } else { u32::MAX }
 }
 
-fn in_initial_pid_namespace() -> bool {
+pub(super) fn in_initial_pid_namespace() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == INITIAL_PID_NAMESPACE)
 }
 

@@ -36,6 +36,8 @@ use super::{
     places::KernelPlaces,
     report::{ProgramReport, TypeReport, chain},
     ring_pages::RingPages,
+    runs::AttachedPrograms,
+    shortfall::Shortfall,
 };
 
 /// Where the running kernel describes its types.
@@ -58,6 +60,8 @@ pub struct Kernel {
     places: Option<KernelPlaces>,
     ring: Option<Ring>,
     counters: Counters,
+    attached: Arc<AttachedPrograms>,
+    shortfall: Arc<Shortfall>,
     missing: Vec<MissingFact>,
 }
 
@@ -95,11 +99,15 @@ impl Kernel {
             .map(Arc::new)
             .map_err(|source| KernelError::Ring { source })?;
         let errors = Arc::new(RingErrors::default());
+        let attached = Arc::new(AttachedPrograms::default());
+        let shortfall = Arc::new(Shortfall::new(facts.missing.len(), host::in_initial_pid_namespace()));
         let counters = Counters::new(
             take(&mut bpf, TYPE_COUNTERS, PerCpuArray::try_from)?,
             take(&mut bpf, GLOBAL_COUNTERS, PerCpuArray::try_from)?,
             Arc::clone(&pages),
             Arc::clone(&errors),
+            Arc::clone(&attached),
+            Arc::clone(&shortfall),
         );
         let wake = take(&mut bpf, WAKE, Array::try_from)?;
         let ring = Ring::new(pages, events, wake, errors).map_err(|source| KernelError::Ring { source })?;
@@ -126,6 +134,8 @@ impl Kernel {
             plan: Plan::default(),
             ring: Some(ring),
             counters,
+            attached,
+            shortfall,
             missing: facts.missing,
         };
         let mut names: BTreeSet<_> = HOOKS.iter().map(|(name, _)| *name).collect();
@@ -153,6 +163,10 @@ impl Kernel {
         let uring = self.sees_uring() && wants_uring(plan);
         let table = plan.syscall_table(|event_type| self.available(event_type), uring);
         let wanted = table.iter().any(|id| *id != 0);
+        let unavailable = EventType::ALL
+            .iter()
+            .filter(|event_type| plan.wants(**event_type) && !self.available(**event_type));
+        self.shortfall.set_unavailable(unavailable.count(), wants_uring(plan) && !uring);
 
         self.configure(plan, |old, new| old != new && *new != TypeConfig::default())?;
         self.route(&table, |_, new| new != 0)?;
@@ -275,9 +289,10 @@ impl Kernel {
         if self.links.contains_key(name) {
             return Ok(());
         }
-        let link = hook(&mut self.bpf, name)?
-            .attach()
-            .map_err(|source| KernelError::Attach { program: name.to_owned(), source: Box::new(source) })?;
+        let refused = |source| KernelError::Attach { program: name.to_owned(), source: Box::new(source) };
+        let program = hook(&mut self.bpf, name)?;
+        let link = program.attach().map_err(refused)?;
+        self.attached.add(name, program.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(refused)?);
         self.links.insert(name, link);
         Ok(())
     }

@@ -31,6 +31,8 @@ mod plan;
 mod report;
 mod ring;
 mod ring_pages;
+mod runs;
+mod shortfall;
 
 #[cfg(test)]
 mod live_tests;
@@ -48,6 +50,7 @@ pub use places::KernelPlaces;
 pub use plan::Plan;
 pub use report::{ProgramReport, Report, TypeReport, chain};
 pub use ring::{Ring, Waker};
+pub use runs::ProgramRuns;
 
 /// Size of the event ring unless told otherwise. At 350 bytes a record and a million events a second it
 /// holds 24 ms, which is what the hot thread may be off the CPU without a loss.

@@ -1,6 +1,9 @@
 //! The ledger as Prometheus metrics, read when scraped.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 use prometheus::{
@@ -17,7 +20,7 @@ struct Family {
     kind: MetricType,
     labels: &'static [&'static str],
     help: &'static str,
-    samples: Vec<(Vec<&'static str>, u64)>,
+    samples: Vec<(Vec<&'static str>, f64)>,
 }
 
 #[derive(Debug)]
@@ -96,19 +99,12 @@ fn families(ledger: &Ledger) -> Vec<Family> {
     ];
     let table = &engine.table;
     let counter =
-        |name, labels, help, samples| Family { name, kind: MetricType::COUNTER, labels, help, samples };
-    let gauges =
-        |name, labels, help, samples| Family { name, kind: MetricType::GAUGE, labels, help, samples };
+        |name, labels, help, samples| Family::whole(name, MetricType::COUNTER, labels, help, samples);
+    let gauges = |name, labels, help, samples| Family::whole(name, MetricType::GAUGE, labels, help, samples);
     let labelled = |values: &[(&'static str, u64)]| -> Vec<(Vec<&'static str>, u64)> {
         values.iter().map(|(label, value)| (vec![*label], *value)).collect()
     };
-    let gauge = |name, help, value| Family {
-        name,
-        kind: MetricType::GAUGE,
-        labels: &[],
-        help,
-        samples: vec![(vec![], value)],
-    };
+    let gauge = |name, help, value| gauges(name, &[], help, one(value));
     vec![
         counter(
             "yagura_events_total",
@@ -180,6 +176,27 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             &[],
             "Times the reader skipped records that it could not delimit.",
             one(kernel.ring_corrupt),
+        ),
+        Family {
+            name: "yagura_bpf_program_run_seconds_total",
+            kind: MetricType::COUNTER,
+            labels: &["program"],
+            help: "Time that a program of ours has run in the kernel; counted while kernel.bpf_stats_enabled is 1.",
+            samples: (kernel.programs.iter())
+                .map(|(name, cost)| (vec![*name], Duration::from_nanos(cost.time_ns).as_secs_f64()))
+                .collect(),
+        },
+        counter(
+            "yagura_bpf_program_runs_total",
+            &["program"],
+            "Times that it has run; counted while kernel.bpf_stats_enabled is 1.",
+            kernel.programs.iter().map(|(name, cost)| (vec![*name], cost.runs)).collect(),
+        ),
+        gauges(
+            "yagura_kernel_shortfall",
+            &["kind"],
+            "How much this kernel does not do of what is wanted of it; 0 where nothing is missing.",
+            labelled(&kernel.shortfall),
         ),
         gauge("yagura_process_table_processes", "Processes in the process table.", table.processes.get()),
         gauge(
@@ -416,6 +433,18 @@ fn families(ledger: &Ledger) -> Vec<Family> {
 }
 
 impl Family {
+    /// Of samples that are whole numbers.
+    fn whole(
+        name: &'static str,
+        kind: MetricType,
+        labels: &'static [&'static str],
+        help: &'static str,
+        samples: Vec<(Vec<&'static str>, u64)>,
+    ) -> Family {
+        let samples = samples.into_iter().map(|(values, value)| (values, value as f64)).collect();
+        Family { name, kind, labels, help, samples }
+    }
+
     fn into_proto(self) -> MetricFamily {
         let Family { name, kind, labels, help, samples } = self;
         let metrics = samples.into_iter().map(|(values, value)| {
@@ -428,11 +457,11 @@ impl Family {
             let mut metric = Metric::from_label(pairs.collect());
             if kind == MetricType::GAUGE {
                 let mut gauge = proto::Gauge::default();
-                gauge.set_value(value as f64);
+                gauge.set_value(value);
                 metric.set_gauge(gauge);
             } else {
                 let mut counter = proto::Counter::default();
-                counter.set_value(value as f64);
+                counter.set_value(value);
                 metric.set_counter(counter);
             }
             metric

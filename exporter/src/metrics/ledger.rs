@@ -31,6 +31,7 @@ use super::{
     JournalCounters, KubernetesCounters, LaneBalance, SinkMetrics, WriteBalance,
     counters::{AuditCounters, ContainerCounters, EngineCounters, RecordingCounters, SinkCounters},
 };
+use crate::kernel::ProgramRuns;
 
 /// What the kernel side counted.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,10 @@ pub struct KernelNumbers {
     pub ring_capacity: u64,
     /// Times the ring's reader had to skip what it could not delimit.
     pub ring_corrupt: u64,
+    /// What each program that has been attached has cost.
+    pub programs: Vec<(&'static str, ProgramRuns)>,
+    /// How much this kernel does not do of what is wanted, by kind.
+    pub shortfall: Vec<(&'static str, u64)>,
 }
 
 impl KernelNumbers {

@@ -175,6 +175,12 @@ impl Metrics {
                 .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         build.set(1);
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let kernel = IntGauge::with_opts(
+            Opts::new("yagura_kernel_info", "Always 1; the release of the running kernel is the label.")
+                .const_label("release", release),
+        )?;
+        kernel.set(1);
         let quotas = IntCounterVec::new(
             Opts::new(
                 "yagura_tenant_quota_suppressed_total",
@@ -194,6 +200,7 @@ impl Metrics {
         registry.register(Box::new(tls_failed.clone()))?;
         registry.register(Box::new(audit_requests.clone()))?;
         registry.register(Box::new(build))?;
+        registry.register(Box::new(kernel))?;
         ledger.journal.begin(PLATFORM_TENANT);
         registry.register(Box::new(ledger.journal.removed.clone()))?;
         registry.register(Box::new(remote_write::WriteCollector::new(ledger.sinks.remote_write.clone())?))?;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 
 use super::*;
-use crate::audit::Stage;
+use crate::{audit::Stage, kernel::ProgramRuns};
 
 fn kernel() -> KernelNumbers {
     let counters = TypeCounters {
@@ -26,6 +26,8 @@ fn kernel() -> KernelNumbers {
         ring_used: 1,
         ring_capacity: 2,
         ring_corrupt: 0,
+        programs: vec![("sys_exit", ProgramRuns { runs: 3, time_ns: 1500 })],
+        shortfall: vec![("fields", 2)],
     }
 }
 

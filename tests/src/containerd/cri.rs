@@ -434,6 +434,12 @@ impl Cri {
         let _stopped: Nothing = self.call("StopContainer", &request).expect("it ends");
     }
 
+    /// Removes a container, which may have ended.
+    pub fn remove(&self, container: &str) {
+        let _removed: Nothing =
+            self.call("RemoveContainer", &Id { id: container.into() }).expect("it is removed");
+    }
+
     /// Ends a pod and everything in it.
     pub fn remove_pod(&self, sandbox: &str) {
         let id = Id { id: sandbox.into() };

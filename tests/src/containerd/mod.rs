@@ -76,7 +76,7 @@ impl Containerd {
 
     fn launch(unified: bool, shared: bool) -> Containerd {
         crate::install("containers");
-        let root = tempfile::Builder::new().prefix("yagura-host-").tempdir_in("/var/tmp").expect("a folder");
+        let root = crate::folder("yagura-host-");
         let state = root.path().join("run/containerd");
         fs::create_dir_all(&state).expect("a folder");
         if shared {

@@ -4,6 +4,7 @@
 mod clock;
 mod disk;
 mod flood;
+mod gone;
 mod kills;
 mod names;
 mod slow;
