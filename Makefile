@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 
-.PHONY: help run demo build test test-kernels check bpf bench soak docs dashboards alerts clean rust
+.PHONY: help run demo build test test-kernels check bpf bench soak docs dashboards screenshots alerts clean rust
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -55,9 +55,15 @@ dashboards: ## rewrite dashboards/*.json from their source, and check them
 	tools/toolchain.sh node
 	cd dashboards && npm run --silent generate && npm run --silent check
 
+screenshots: rust ## draw docs/images/dashboards/ anew, with a quarter of an hour's data of a real Yagura (root); ARGS="--minutes 5"
+	tools/toolchain.sh screenshots
+	cd dashboards/render && npm run --silent build
+	$(CARGO) build --locked -p end-to-end --bins
+	target/debug/screenshots $(ARGS)
+
 clean: ## remove build products
 	$(CARGO) clean
-	rm -rf exporter-ebpf/target dashboards/build dashboards/node_modules
+	rm -rf exporter-ebpf/target dashboards/build dashboards/node_modules dashboards/render/build dashboards/render/node_modules
 
 rust:
 	@tools/toolchain.sh rust

@@ -16,6 +16,7 @@
 #   tools/toolchain.sh victoriametrics   a single-node VictoriaMetrics, for the same
 #   tools/toolchain.sh alertmanager   Alertmanager and amtool, for the tests of alerts
 #   tools/toolchain.sh node     Node.js and npm, and the packages that dashboards/ is built with
+#   tools/toolchain.sh screenshots   the same for dashboards/render, and the browser that it draws in
 #   tools/toolchain.sh kernels  QEMU and what makes an image for it, for the tests on other kernels
 #
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
@@ -55,6 +56,17 @@ recent_cargo() {
     wanted=$(sed -n 's/^rust-version = "\([0-9]*\)\.\([0-9]*\).*/\2/p' "$root/Cargo.toml")
     have=$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')
     [ -n "$have" ] && [ "$have" -ge "$wanted" ]
+}
+
+# Node.js, and the packages that a folder's lock names.
+node_modules() {
+    { command -v node && command -v npm; } >/dev/null || packages nodejs npm
+    # npm writes this file last.
+    installed=$1/node_modules/.package-lock.json
+    if [ ! "$installed" -nt "$1/package-lock.json" ]; then
+        (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+        touch "$installed"
+    fi
 }
 
 case ${1:-} in
@@ -127,19 +139,18 @@ alertmanager)
     packages prometheus-alertmanager
     ;;
 node)
-    { command -v node && command -v npm; } >/dev/null || packages nodejs npm
-    # npm writes this file last.
-    installed=$root/dashboards/node_modules/.package-lock.json
-    if [ ! "$installed" -nt "$root/dashboards/package-lock.json" ]; then
-        (cd "$root/dashboards" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
-        touch "$installed"
-    fi
+    node_modules "$root/dashboards"
+    ;;
+screenshots)
+    packages chromium pngquant
+    node_modules "$root/dashboards"
+    node_modules "$root/dashboards/render"
     ;;
 kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|node|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|node|screenshots|kernels" >&2
     exit 2
     ;;
 esac

@@ -29,4 +29,7 @@ export const hitsBy = (labels: string, window: string, more = "") => `sum by (${
 /** The same without what is 0. */
 export const someHitsBy = (labels: string, window: string, more = "") => `${hitsBy(labels, window, more)} > 0`;
 
+/** The same, where what is in no namespace has a name for a legend. */
+export const named = (expr: string) => `label_replace(${expr}, "namespace", "(none)", "namespace", "")`;
+
 export const SEVERE = 'priority=~"Emergency|Alert|Critical"';

@@ -1,6 +1,6 @@
 // One detection, and everything around it.
 
-import { someHitsBy } from "./detections";
+import { named, someHitsBy } from "./detections";
 import { line, page } from "./layout";
 import { toDetection, toPod, toRule } from "./links";
 import * as log from "./logs";
@@ -12,8 +12,8 @@ import { cluster, datasources, namespace, node, stream, tenant, text as input } 
 const THIS = `${stream()} |= "$uuid"`;
 const ITS_POD = '|= "$pod"';
 
-const RULE = { priority: { as: "Priority", width: 100 }, rule: { as: "Rule", width: 260, link: toRule() } };
-const DETECTION = { detection: { as: "Detection", width: 290, link: toDetection() } };
+const RULE = { priority: { as: "Priority", width: 100 }, rule: { as: "Rule", width: 230, link: toRule() } };
+const DETECTION = { detection: { as: "Detection", width: 110, link: toDetection() } };
 
 const one = [
   line(
@@ -55,12 +55,12 @@ const one = [
     entries(
       { title: "Container and pod", description: "Where it ran, and whose it is.", unit: "string" },
       {
-        tenant: { as: "Tenant", width: 120 },
-        namespace: { as: "Namespace", width: 160 },
+        tenant: { as: "Tenant", width: 90 },
+        namespace: { as: "Namespace", width: 110 },
         pod: { as: "Pod", link: toPod() },
         container: { as: "Container" },
         image: { as: "Image" },
-        node: { as: "Node", width: 140 },
+        node: { as: "Node", width: 100 },
       },
       lines(`${THIS} ${log.process} | detection=~"$uuid.*"`, 5),
     ),
@@ -73,11 +73,11 @@ const one = [
         none: "Not an audit event",
       },
       {
-        who: { as: "User", width: 160 },
-        verb: { as: "Verb", width: 90 },
-        resource: { as: "Resource", width: 140 },
+        who: { as: "User", width: 130 },
+        verb: { as: "Verb", width: 70 },
+        resource: { as: "Resource", width: 100 },
         target: { as: "Name" },
-        audit_id: { as: "Audit id", width: 290 },
+        audit_id: { as: "Audit id", width: 110 },
       },
       lines(`${THIS} ${log.audit} | detection=~"$uuid.*" | who != ""`, 5),
     ),
@@ -92,7 +92,7 @@ const pod = [
         title: "The pod over time, system calls and audit events",
         description:
           "Detections whose line names the chosen pod, by source and rule: what came first, and what it led to.",
-        unit: "short",
+        unit: "locale",
       },
       counts(`sum by (source, rule) (count_over_time(${stream()} ${ITS_POD} [$__interval]))`, "{{source}}: {{rule}}"),
     ),
@@ -100,9 +100,9 @@ const pod = [
       {
         title: "Its namespace over time",
         description: "All detections of the chosen namespaces: is this one pod, or many?",
-        unit: "short",
+        unit: "locale",
       },
-      range(`topk(10, ${someHitsBy("namespace, rule", "$__interval")})`, "{{namespace}}: {{rule}}"),
+      range(`topk(10, ${named(someHitsBy("namespace, rule", "$__interval"))})`, "{{namespace}}: {{rule}}"),
     ),
   ),
   line(
@@ -116,12 +116,12 @@ const pod = [
         none: "Nothing else",
       },
       {
-        source: { as: "Source", width: 100 },
+        source: { as: "Source", width: 90 },
         ...RULE,
-        pod: { as: "Pod", width: 180, link: toPod() },
-        target: { as: "Object", width: 160 },
+        pod: { as: "Pod", width: 150, link: toPod() },
+        target: { as: "Object", width: 150 },
         user: { as: "User in the pod", width: 120 },
-        who: { as: "User of the API", width: 160 },
+        who: { as: "User of the API", width: 130 },
         verb: { as: "Verb", width: 80 },
         command: { as: "Command" },
         ...DETECTION,
@@ -134,14 +134,12 @@ const pod = [
     entries(
       {
         title: "System calls",
-        description: "The chosen pod's detections from the kernel, with process and parent.",
+        description: "The chosen pod's detections from the kernel, with the command.",
         unit: "string",
       },
       {
         ...RULE,
-        process: { as: "Process", width: 120 },
         command: { as: "Command" },
-        parent: { as: "Parent", width: 120 },
         ...DETECTION,
       },
       lines(`${stream('source="syscall"')} ${ITS_POD} ${log.process} | pod=~"$pod.*"`),
@@ -154,8 +152,8 @@ const pod = [
       },
       {
         ...RULE,
-        who: { as: "User", width: 160 },
-        verb: { as: "Verb", width: 90 },
+        who: { as: "User", width: 130 },
+        verb: { as: "Verb", width: 70 },
         target: { as: "Name" },
         ...DETECTION,
       },
@@ -175,8 +173,8 @@ const pod = [
       {
         ...RULE,
         session_user: { as: "User of the session", width: 160 },
-        session_command: { as: "Command of the session", width: 220 },
-        session_source_ips: { as: "From", width: 160 },
+        session_command: { as: "Command of the session", width: 200 },
+        session_source_ips: { as: "From", width: 120 },
         message: { as: "What happened" },
         ...DETECTION,
       },

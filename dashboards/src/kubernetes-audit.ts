@@ -17,11 +17,11 @@ const increase = (metric: string, more = "") => `sum(increase(${ofNode(metric, m
 const summary = line(
   4,
   number(
-    { title: "Events", description: "Audit events taken from API servers in the chosen time.", unit: "short" },
+    { title: "Events", description: "Audit events taken from API servers in the chosen time.", unit: "locale" },
     now(increase("yagura_events_total", AUDIT), "Events"),
   ),
   number(
-    { title: "Detections", description: "Detections from audit events.", unit: "short" },
+    { title: "Detections", description: "Detections from audit events.", unit: "locale" },
     now(`sum(${hits("$__range", AUDIT)}) or vector(0)`, "Detections"),
   ),
   number(
@@ -29,7 +29,7 @@ const summary = line(
       title: "Requests given up",
       description:
         "Requests that were refused for good: an API server does not send these events again. The reasons are in the panel below.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(increase("yagura_k8s_audit_requests_total", 'result!~"accepted|busy"'), "Given up"),
@@ -38,13 +38,13 @@ const summary = line(
     {
       title: "Events lost",
       description: "Audit events that were taken and could not be read, or made a defect of Yagura show.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(increase("yagura_lost_total", 'stage="audit"'), "Lost"),
   ),
   number(
-    { title: "Events that wait", description: "Audit events that wait for their turn with the rules.", unit: "short" },
+    { title: "Events that wait", description: "Audit events that wait for their turn with the rules.", unit: "locale" },
     now(`sum(${ofNode("yagura_k8s_audit_queue_events")})`, "Waiting"),
   ),
   number(
@@ -52,7 +52,7 @@ const summary = line(
       title: "Sessions in pods",
       description:
         "kubectl exec and attach sessions that are remembered, to tie what happens in the pod to whoever has one.",
-      unit: "short",
+      unit: "locale",
     },
     now(`sum(${ofNode("yagura_k8s_sessions")})`, "Sessions"),
   ),
@@ -62,11 +62,11 @@ const detections = [
   line(
     9,
     byPriority(
-      { title: "Detections by priority", description: "From audit events only.", unit: "short" },
+      { title: "Detections by priority", description: "From audit events only.", unit: "locale" },
       range(hitsBy("priority", "$__interval", AUDIT), "{{priority}}"),
     ),
     perInterval(
-      { title: "Detections by rule", description: "The ten rules about audit events that said most.", unit: "short" },
+      { title: "Detections by rule", description: "The ten rules about audit events that said most.", unit: "locale" },
       range(`topk(10, ${someHitsBy("rule", "$__interval", AUDIT)})`, "{{rule}}"),
     ),
   ),
@@ -76,13 +76,13 @@ const detections = [
       {
         title: "By namespace and rule",
         description: "Whose objects it was about. What concerns the whole cluster has no namespace.",
-        unit: "short",
+        unit: "locale",
       },
       {
-        tenant: { as: "Tenant", width: 130 },
-        namespace: { as: "Namespace", width: 150 },
+        tenant: { as: "Tenant", width: 90 },
+        namespace: { as: "Namespace", width: 110 },
         rule: { as: "Rule", link: toRule() },
-        Value: { as: "Detections", width: 110 },
+        Value: { as: "Detections", width: 100 },
       },
       rows(`topk(30, ${someHitsBy("tenant, namespace, rule", "$__range", AUDIT)})`),
     ),
@@ -90,7 +90,7 @@ const detections = [
       {
         title: "Users with most detections",
         description: "Who asked the API server, as it knows them; service accounts among them.",
-        unit: "short",
+        unit: "locale",
       },
       totals(
         `topk(15, sum by (who) (count_over_time(${stream(AUDIT)} ${log.audit} | who != "" [$__range])))`,
@@ -98,7 +98,7 @@ const detections = [
       ),
     ),
     top(
-      { title: "Verbs and resources", description: "What was done to what, of what was detected.", unit: "short" },
+      { title: "Verbs and resources", description: "What was done to what, of what was detected.", unit: "locale" },
       totals(
         `topk(15, sum by (verb, resource) (count_over_time(${stream(AUDIT)} ${log.audit} | verb != "" [$__range])))`,
         "{{verb}} {{resource}}",
@@ -117,13 +117,13 @@ const detections = [
       {
         priority: { as: "Priority", width: 100 },
         rule: { as: "Rule", width: 260, link: toRule() },
-        who: { as: "User", width: 180 },
-        verb: { as: "Verb", width: 80 },
-        resource: { as: "Resource", width: 130 },
-        namespace: { as: "Namespace", width: 140 },
-        target: { as: "Name", width: 180 },
+        who: { as: "User", width: 130 },
+        verb: { as: "Verb", width: 70 },
+        resource: { as: "Resource", width: 110 },
+        namespace: { as: "Namespace", width: 120 },
+        target: { as: "Name", width: 130 },
         message: { as: "What happened" },
-        detection: { as: "Detection", width: 290, link: toDetection() },
+        detection: { as: "Detection", width: 110, link: toDetection() },
       },
       lines(`${stream(AUDIT)} ${log.audit}`),
     ),
@@ -163,7 +163,7 @@ const receiving = [
         title: "Queue",
         description:
           "Audit events that wait for the rules. At k8s_audit.queue_events API servers are asked to come again.",
-        unit: "short",
+        unit: "locale",
       },
       range(`max by (instance) (${ofNode("yagura_k8s_audit_queue_events")})`, "{{instance}}"),
     ),
@@ -193,12 +193,12 @@ const api = line(
       title: "Watches",
       description:
         "1 while changes of these objects in the Kubernetes API are followed; 0 too where the API is not watched.",
-      unit: "short",
+      unit: "locale",
     },
     range(`min by (resource) (${ofNode("yagura_kubernetes_watch_up")})`, "{{resource}}"),
   ),
   graph(
-    { title: "Objects kept", description: "Objects of the Kubernetes API that are known.", unit: "short" },
+    { title: "Objects kept", description: "Objects of the Kubernetes API that are known.", unit: "locale" },
     range(`sum by (kind) (${ofNode("yagura_kubernetes_objects")})`, "{{kind}}"),
   ),
   graph(
@@ -206,6 +206,7 @@ const api = line(
       title: "Failed requests and relists",
       description: "Requests to the Kubernetes API that failed, by reason, and what had to be listed again.",
       unit: "cps",
+      many: true,
     },
     range(rate("yagura_kubernetes_request_failures_total", "reason"), "{{reason}}"),
     range(rate("yagura_kubernetes_relists_total", "resource"), "{{resource}} listed again"),

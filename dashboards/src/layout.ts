@@ -19,20 +19,13 @@ const COLUMNS = 24;
 
 type PanelBuilder = Builder<Panel>;
 
-/** Panels of one height beside each other, with their widths. */
+/** Panels side by side, of the same height and width. */
 export interface Line {
   height: number;
-  panels: [width: number, panel: PanelBuilder][];
+  panels: PanelBuilder[];
 }
 
-/** Panels side by side, of the same width. */
-export const line = (height: number, ...panels: PanelBuilder[]): Line => {
-  const width = Math.floor(COLUMNS / panels.length);
-  return { height, panels: panels.map((panel) => [width, panel]) };
-};
-
-/** The same with widths, which together are 24. */
-export const parts = (height: number, ...panels: [number, PanelBuilder][]): Line => ({ height, panels });
+export const line = (height: number, ...panels: PanelBuilder[]): Line => ({ height, panels });
 
 export interface Row {
   title: string;
@@ -81,16 +74,12 @@ export function page({ uid, title, description, variables, from, rows }: Page): 
   for (const { title, lines } of rows) {
     builder.withRow(new RowBuilder(title).id(id++).gridPos({ x: 0, y: y++, w: COLUMNS, h: 1 }));
     for (const { height, panels } of lines) {
-      let x = 0;
-      for (const [width, panel] of panels) {
+      const width = Math.floor(COLUMNS / panels.length);
+      for (const [index, panel] of panels.entries()) {
         const built = panel.build();
         built.id = id++;
-        built.gridPos = { x, y, w: width, h: height };
+        built.gridPos = { x: index * width, y, w: width, h: height };
         builder.withPanel({ build: () => built });
-        x += width;
-      }
-      if (x > COLUMNS) {
-        throw new Error(`${uid}: ${title}: ${x} columns`);
       }
       y += height;
     }

@@ -4,6 +4,7 @@ import type { Builder, Dataquery } from "@grafana/grafana-foundation-sdk/cog";
 import * as bargauge from "@grafana/grafana-foundation-sdk/bargauge";
 import {
   BarGaugeDisplayMode,
+  BarGaugeSizing,
   BigValueColorMode,
   BigValueGraphMode,
   GraphDrawStyle,
@@ -21,7 +22,13 @@ import {
   VizOrientation,
   VizTooltipOptionsBuilder,
 } from "@grafana/grafana-foundation-sdk/common";
-import { type Threshold, ThresholdsConfigBuilder, ThresholdsMode } from "@grafana/grafana-foundation-sdk/dashboard";
+import {
+  FieldColorBuilder,
+  FieldColorModeId,
+  type Threshold,
+  ThresholdsConfigBuilder,
+  ThresholdsMode,
+} from "@grafana/grafana-foundation-sdk/dashboard";
 import * as heatmap from "@grafana/grafana-foundation-sdk/heatmap";
 import * as logs from "@grafana/grafana-foundation-sdk/logs";
 import * as stat from "@grafana/grafana-foundation-sdk/stat";
@@ -43,6 +50,8 @@ export interface About {
   bad?: number;
   /** What is said if there is nothing. */
   none?: string;
+  /** So many lines that their names need a column beside the graph. */
+  many?: boolean;
 }
 
 const PRIORITIES: [string, string][] = [
@@ -69,9 +78,16 @@ const thresholds = ({ warn, bad }: About) => {
 
 const last = () => new ReduceDataOptionsBuilder().calcs(["lastNotNull"]).values(false);
 
+/** Each row by itself: an instant query of Loki is one table. */
+const rows = () => new ReduceDataOptionsBuilder().calcs(["lastNotNull"]).values(true);
+
+/** increase() and means make parts of what is counted. */
+const whole = <T extends { decimals: (decimals: number) => T }>({ unit }: About, panel: T): T =>
+  unit === "locale" ? panel.decimals(0) : panel;
+
 /** One number. */
 export function number(about: About, query: Query) {
-  return new stat.PanelBuilder()
+  const panel = new stat.PanelBuilder()
     .title(about.title)
     .description(about.description)
     .datasource(PROMETHEUS)
@@ -82,6 +98,7 @@ export function number(about: About, query: Query) {
     .graphMode(BigValueGraphMode.None)
     .reduceOptions(last())
     .targets([query]);
+  return whole(about, panel);
 }
 
 /** Lines over time. */
@@ -99,17 +116,32 @@ export function graph(about: About, ...queries: Query[]) {
       new VizLegendOptionsBuilder()
         .showLegend(true)
         .displayMode(LegendDisplayMode.List)
-        .placement(LegendPlacement.Bottom),
+        .placement(about.many ? LegendPlacement.Right : LegendPlacement.Bottom),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending))
     .targets(queries);
 }
 
 /** What adds up, over time. */
-export const stacked = (about: About, ...queries: Query[]) =>
+const stacked = (about: About, ...queries: Query[]) =>
   graph(about, ...queries)
     .fillOpacity(40)
     .stacking(new StackingConfigBuilder().mode(StackingMode.Normal));
+
+const colored = (color: string) => [{ id: "color", value: { mode: "fixed", fixedColor: color } }];
+
+/** What adds up to a sum, each in its colour, and the sum as a line above. */
+export function shares(about: About, parts: [name: string, color: string, query: Query][], name: string, sum: Query) {
+  const panel = stacked(about, ...parts.map(([, , query]) => query), sum);
+  for (const [name, color] of parts) {
+    panel.overrideByName(name, colored(color));
+  }
+  return panel.overrideByName(name, [
+    ...colored("text"),
+    { id: "custom.stacking", value: { mode: "none", group: "A" } },
+    { id: "custom.fillOpacity", value: 0 },
+  ]);
+}
 
 /** How many in each of equal times, each counted once. */
 export const perInterval = (about: About, ...queries: Query[]) =>
@@ -125,14 +157,17 @@ export const perInterval = (about: About, ...queries: Query[]) =>
 export function byPriority(about: About, ...queries: Query[]) {
   const panel = perInterval(about, ...queries);
   for (const [priority, color] of PRIORITIES) {
-    panel.overrideByName(priority, [{ id: "color", value: { mode: "fixed", fixedColor: color } }]);
+    panel.overrideByName(priority, colored(color));
   }
   return panel;
 }
 
+const NEUTRAL = new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor("blue");
+const BY_THRESHOLD = new FieldColorBuilder().mode(FieldColorModeId.Thresholds);
+
 /** The largest ones, as bars. */
-export const top = (about: About, query: Query) =>
-  new bargauge.PanelBuilder()
+export function top(about: About, query: Query) {
+  const panel = new bargauge.PanelBuilder()
     .title(about.title)
     .description(about.description)
     .datasource(PROMETHEUS)
@@ -140,10 +175,17 @@ export const top = (about: About, query: Query) =>
     .min(0)
     .noValue(about.none ?? "Nothing")
     .thresholds(thresholds(about))
+    .colorScheme(about.warn === undefined && about.bad === undefined ? NEUTRAL : BY_THRESHOLD)
     .orientation(VizOrientation.Horizontal)
     .displayMode(BarGaugeDisplayMode.Basic)
-    .reduceOptions(last())
+    // Few bars are no larger than many.
+    .sizing(BarGaugeSizing.Manual)
+    .minVizHeight(16)
+    .maxVizHeight(32)
+    .reduceOptions(rows())
     .targets([query]);
+  return whole(about, panel);
+}
 
 interface Column {
   /** What it is called. */
@@ -153,6 +195,9 @@ interface Column {
   width?: number;
 }
 
+/** What is said of a table without rows is not said of a cell without a value. */
+const EMPTY_CELLS = [{ id: "noValue", value: "" }];
+
 /** Rows of a table, one for each set of labels. Columns are named by label, or `Value #A` for the first query. */
 export function list(about: About, columns: Record<string, Column>, ...queries: Query[]) {
   const panel = new table.PanelBuilder()
@@ -160,7 +205,9 @@ export function list(about: About, columns: Record<string, Column>, ...queries: 
     .description(about.description)
     .datasource(PROMETHEUS)
     .unit(about.unit)
+    .decimals(0)
     .noValue(about.none ?? "Nothing")
+    .overrideByRegexp(".*", EMPTY_CELLS)
     .filterable(true)
     .targets(queries);
   if (queries.length > 1) {
@@ -177,6 +224,7 @@ export function entries(about: About, columns: Record<string, Column>, query: Qu
     .datasource(LOKI)
     .unit(about.unit)
     .noValue(about.none ?? "Nothing")
+    .overrideByRegexp(".*", EMPTY_CELLS)
     .filterable(true)
     .targets([query])
     .withTransformation({ id: "extractFields", options: { source: "labels", replace: false, keepTime: true } });
@@ -212,6 +260,9 @@ function arranged(panel: table.PanelBuilder, columns: Record<string, Column>) {
   return panel;
 }
 
+/** No colour either. */
+const NO_NUMBER = { text: "", color: "transparent" };
+
 /** Rows by columns, each cell in the colour of its number; from a query whose series have both labels. */
 export const matrix = (about: About, row: string, column: string, query: Query) =>
   new table.PanelBuilder()
@@ -225,11 +276,14 @@ export const matrix = (about: About, row: string, column: string, query: Query) 
     .withTransformation({ id: "merge", options: {} })
     .withTransformation({
       id: "groupingToMatrix",
-      options: { rowField: row, columnField: column, valueField: "Value #A", emptyValue: "empty" },
+      options: { rowField: row, columnField: column, valueField: "Value #A", emptyValue: "null" },
     })
+    .overrideByRegexp(".*", EMPTY_CELLS)
     .overrideByFieldType("number", [
       { id: "custom.cellOptions", value: { type: "color-background", mode: "basic" } },
+      { id: "custom.width", value: 150 },
       { id: "color", value: { mode: "continuous-YlRd" } },
+      { id: "mappings", value: [{ type: "special", options: { match: "null", result: NO_NUMBER } }] },
     ]);
 
 /** Lines of the log. */

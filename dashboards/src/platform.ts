@@ -10,22 +10,22 @@ import { cluster, datasources, namespace, node, ofNode, ofTenant, tenant } from 
 const summary = line(
   4,
   number(
-    { title: "Nodes", description: "Daemons that are scraped, or that send their metrics.", unit: "short" },
+    { title: "Nodes", description: "Daemons that are scraped, or that send their metrics.", unit: "locale" },
     now(`count(${ofNode("yagura_build_info")})`, "Nodes"),
   ),
   number(
-    { title: "Tenants", description: "Tenants with series, the platform among them.", unit: "short" },
+    { title: "Tenants", description: "Tenants with series, the platform among them.", unit: "locale" },
     now(`count(count by (tenant) (${series()}))`, "Tenants"),
   ),
   number(
-    { title: "Detections", description: "Of all chosen tenants, in the chosen time.", unit: "short" },
+    { title: "Detections", description: "Of all chosen tenants, in the chosen time.", unit: "locale" },
     now(`sum(${hits("$__range")}) or vector(0)`, "Detections"),
   ),
   number(
     {
       title: "Lost",
       description: "Events and detections lost anywhere, in the chosen time: see the pipeline.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(
@@ -37,7 +37,7 @@ const summary = line(
     {
       title: "Receivers down",
       description: "Sinks of a tenant whose receiver fails again and again.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(`count(${ofTenant("yagura_sink_up")} == 0) or vector(0)`, "Down"),
@@ -46,7 +46,7 @@ const summary = line(
     {
       title: "Tenants with broken rules",
       description: "Tenants of whose own rules or exceptions something is not used because it is wrong.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(`count(max by (tenant) (${ofTenant("yagura_tenant_rules_broken")}) == 1) or vector(0)`, "Broken"),
@@ -61,7 +61,7 @@ const tenants = [
         title: "Tenants",
         description:
           "Detections in the chosen time, what the quota held back, series of detections on the node with most of them, what waits for receivers, what the journal's bounds removed.",
-        unit: "short",
+        unit: "locale",
       },
       {
         tenant: { as: "Tenant", link: toTenant() },
@@ -81,14 +81,14 @@ const tenants = [
   line(
     9,
     perInterval(
-      { title: "Detections by tenant", description: "Who has how many, over time.", unit: "short" },
+      { title: "Detections by tenant", description: "Who has how many, over time.", unit: "locale" },
       range(someHitsBy("tenant", "$__interval"), "{{tenant}}"),
     ),
     perInterval(
       {
         title: "Detections by node",
         description: "A node that stands out is attacked, broken, or different.",
-        unit: "short",
+        unit: "locale",
       },
       range(`topk(10, ${someHitsBy("instance", "$__interval")})`, "{{instance}}"),
     ),
@@ -101,7 +101,7 @@ const talkers = line(
     {
       title: "Top talkers",
       description: "The rules and namespaces that say most, of all tenants.",
-      unit: "short",
+      unit: "locale",
     },
     {
       tenant: { as: "Tenant", width: 130, link: toTenant() },
@@ -135,7 +135,7 @@ const quotas = line(
       title: "Series of detections",
       description:
         "Of each tenant, on the node with most of them. At quota.series (2,000 unless it says otherwise) namespace and then rule become ~other.",
-      unit: "short",
+      unit: "locale",
     },
     range(`max by (tenant) (count by (tenant, instance) (${series()}))`, "{{tenant}}"),
   ),
@@ -144,7 +144,7 @@ const quotas = line(
       title: "Beyond the series budget",
       description:
         "Detections that are counted as ~other because their tenant's budget of series is used up. Sums are exact all the same.",
-      unit: "short",
+      unit: "locale",
     },
     range(
       `${hitsBy("tenant", "$__interval", 'namespace="~other"')} or 0 * sum by (tenant) (${series()})`,
@@ -176,14 +176,14 @@ const daemons = [
       range(`max by (instance) (${ofNode("process_resident_memory_bytes")})`, "{{instance}}"),
     ),
     graph(
-      { title: "Open files", description: "File descriptors of a daemon.", unit: "short" },
+      { title: "Open files", description: "File descriptors of a daemon.", unit: "locale" },
       range(`max by (instance) (${ofNode("process_open_fds")})`, "{{instance}}"),
     ),
   ),
   line(
     8,
     list(
-      { title: "Versions", description: "Which version runs where, and since when.", unit: "short" },
+      { title: "Versions", description: "Which version runs where, and since when.", unit: "locale" },
       {
         instance: { as: "Node" },
         version: { as: "Version", width: 140 },

@@ -17,20 +17,20 @@ const held = (change: string, window: string) =>
 const summary = line(
   4,
   number(
-    { title: "Rules loaded", description: "Enabled rules; the fewest of any chosen node.", unit: "short" },
+    { title: "Rules loaded", description: "Enabled rules; the fewest of any chosen node.", unit: "locale" },
     now(`min(${ofNode("yagura_rules_loaded")})`, "Rules"),
   ),
   number(
-    { title: "Rules with detections", description: "Rules with a detection in the chosen time.", unit: "short" },
+    { title: "Rules with detections", description: "Rules with a detection in the chosen time.", unit: "locale" },
     now(`count(${someHitsBy("rule", "$__range", CHOSEN)}) or vector(0)`, "Rules"),
   ),
   number(
     {
       title: "Rules without",
       description: "Rules without any detection since each node's daemon began.",
-      unit: "short",
+      unit: "locale",
     },
-    now(`count(sum by (rule) (max_over_time(${series(CHOSEN)}[$__range])) == 0) or vector(0)`, "Rules"),
+    now(`count(sum by (rule) (max_over_time(${series(`${CHOSEN}, rule!="~other"`)}[$__range])) == 0) or vector(0)`, "Rules"),
   ),
   number(
     {
@@ -47,7 +47,7 @@ const summary = line(
       title: "Held back by rate limits",
       description:
         "Detections that a rule's rate limit held back. They are counted, and not in the logs; the daemon's own log says for which rule.",
-      unit: "short",
+      unit: "locale",
       warn: 1,
     },
     now(held("increase", "$__range"), "Held back"),
@@ -56,7 +56,7 @@ const summary = line(
     {
       title: "Failed reloads",
       description: "Reloads of rules that failed: the old rules run on. The daemon's log says what is wrong.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(`sum(increase(${ofNode("yagura_rules_reload_total", 'result!="success"')}[$__range]))`, "Failed"),
@@ -67,7 +67,7 @@ const speaking = [
   line(
     9,
     perInterval(
-      { title: "Hits per rule", description: "The ten chosen rules that said most at each time.", unit: "short" },
+      { title: "Hits per rule", description: "The ten chosen rules that said most at each time.", unit: "locale" },
       range(`topk(10, ${someHitsBy("rule", "$__interval", CHOSEN)})`, "{{rule}}"),
     ),
   ),
@@ -77,7 +77,7 @@ const speaking = [
       {
         title: "All rules that spoke",
         description: "Detections of each rule in the chosen time, by tenant.",
-        unit: "short",
+        unit: "locale",
       },
       {
         rule: { as: "Rule", link: toRule() },
@@ -93,11 +93,11 @@ const speaking = [
         title: "Rules that never spoke",
         description:
           "Enabled rules without any detection since each node's daemon began. That may be as it should; if not, test them: yagura rules test.",
-        unit: "short",
+        unit: "locale",
         none: "Every rule has spoken",
       },
       { rule: { as: "Rule" }, priority: { as: "Priority", width: 110 }, source: { as: "Source", width: 100 } },
-      rows(`sum by (rule, priority, source) (max_over_time(${series(CHOSEN)}[$__range])) == 0`),
+      rows(`sum by (rule, priority, source) (max_over_time(${series(`${CHOSEN}, rule!="~other"`)}[$__range])) == 0`),
     ),
   ),
 ];
@@ -110,7 +110,7 @@ const noisy = [
         title: "Noisy rules, detections per hour",
         description:
           "The ten rules with most detections, as a mean per hour of the chosen time. More than a few an hour is not read by anybody: write an exception.",
-        unit: "short",
+        unit: "locale",
         warn: 10,
         bad: 100,
       },
@@ -120,7 +120,7 @@ const noisy = [
       {
         title: "Where a noisy rule is noisy",
         description: "Rules by namespace: an exception for one namespace is better than one for all.",
-        unit: "short",
+        unit: "locale",
       },
       {
         rule: { as: "Rule", link: toRule() },
@@ -149,7 +149,7 @@ const noisy = [
       {
         title: "Tenants with broken rules",
         description: "1 while something of a tenant's own rules or exceptions is not used because it is wrong.",
-        unit: "short",
+        unit: "locale",
       },
       range(`max by (tenant) (${ofTenant("yagura_tenant_rules_broken")})`, "{{tenant}}"),
     ),
@@ -157,7 +157,7 @@ const noisy = [
       {
         title: "Rules loaded, by node",
         description: "Nodes that differ have not got the same rules, or could not load them.",
-        unit: "short",
+        unit: "locale",
       },
       range(`max by (instance) (${ofNode("yagura_rules_loaded")})`, "{{instance}}"),
     ),

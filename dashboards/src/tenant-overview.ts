@@ -1,7 +1,7 @@
 // What happened to a tenant, and what to look at first.
 
-import { hits, hitsBy, series, SEVERE, someHitsBy } from "./detections";
-import { line, page, parts } from "./layout";
+import { hits, hitsBy, named, series, SEVERE, someHitsBy } from "./detections";
+import { line, page } from "./layout";
 import { toDetection, toPod, toRule } from "./links";
 import * as log from "./logs";
 import { byPriority, entries, list, matrix, number, perInterval, top } from "./panels";
@@ -16,7 +16,7 @@ const summary = line(
     {
       title: "Detections",
       description: "Matches of rules in the chosen time, those that a limit held back among them.",
-      unit: "short",
+      unit: "locale",
     },
     now(sum(), "Detections"),
   ),
@@ -24,20 +24,20 @@ const summary = line(
     {
       title: "Critical and above",
       description: "Detections of priority Critical, Alert or Emergency: look at each of them.",
-      unit: "short",
+      unit: "locale",
       bad: 1,
     },
     now(sum(SEVERE), "Critical and above"),
   ),
   number(
-    { title: "Rules that spoke", description: "Different rules with at least one detection.", unit: "short" },
+    { title: "Rules that spoke", description: "Different rules with at least one detection.", unit: "locale" },
     now(`count(${someHitsBy("rule", "$__range")}) or vector(0)`, "Rules"),
   ),
   number(
     {
       title: "Namespaces concerned",
       description: "Namespaces with at least one detection; the host counts as one.",
-      unit: "short",
+      unit: "locale",
     },
     now(`count(${someHitsBy("namespace", "$__range")}) or vector(0)`, "Namespaces"),
   ),
@@ -46,7 +46,7 @@ const summary = line(
       title: "Held back by the quota",
       description:
         "Detections beyond the tenant's quota: counted, and not in the logs. Ask the platform for more, or make a rule quieter.",
-      unit: "short",
+      unit: "locale",
       warn: 1,
     },
     now(`sum(increase(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__range])) or vector(0)`, "Held back"),
@@ -71,12 +71,12 @@ const overTime = line(
       title: "Detections by priority",
       description:
         "When it happened and how serious it was; each detection is counted once, the first of a rule too.",
-      unit: "short",
+      unit: "locale",
     },
     range(hitsBy("priority", "$__interval"), "{{priority}}"),
   ),
   perInterval(
-    { title: "Detections by rule", description: "The ten rules that said most at each time.", unit: "short" },
+    { title: "Detections by rule", description: "The ten rules that said most at each time.", unit: "locale" },
     range(`topk(10, ${someHitsBy("rule", "$__interval")})`, "{{rule}}"),
   ),
 );
@@ -87,7 +87,7 @@ const tops = line(
     {
       title: "Top rules",
       description: "Rules by their detections. One that says the same thing all day wants an exception or a fix.",
-      unit: "short",
+      unit: "locale",
     },
     {
       rule: { as: "Rule", link: toRule() },
@@ -99,17 +99,17 @@ const tops = line(
   top(
     {
       title: "Top namespaces",
-      description: "Namespaces by their detections. What is in no namespace, such as the host, has no name here.",
-      unit: "short",
+      description: "Namespaces by their detections. What is in no namespace, such as the host, is (none).",
+      unit: "locale",
     },
-    now(`topk(15, ${someHitsBy("namespace", "$__range")})`, "{{namespace}}"),
+    now(`topk(15, ${named(someHitsBy("namespace", "$__range"))})`, "{{namespace}}"),
   ),
   list(
     {
       title: "Rules first seen today",
       description:
         "Rules with a detection in the last 24 hours and none in the six days before: what is new is rarely noise.",
-      unit: "short",
+      unit: "locale",
       none: "Nothing new",
     },
     {
@@ -130,7 +130,7 @@ const sources = line(
       title: "Detections by source",
       description:
         "System calls of the nodes (syscall), events of Kubernetes' API servers (k8s_audit), what Yagura says of itself (internal).",
-      unit: "short",
+      unit: "locale",
     },
     range(hitsBy("source", "$__interval"), "{{source}}"),
   ),
@@ -138,22 +138,21 @@ const sources = line(
     {
       title: "Detections by node",
       description: "Where it happened. Audit events count for the node that the API server told.",
-      unit: "short",
+      unit: "locale",
     },
     range(someHitsBy("instance", "$__interval"), "{{instance}}"),
   ),
 );
 
-const attack = parts(
-  10,
-  [
-    12,
+const attack = [
+  line(
+    10,
     matrix(
       {
         title: "ATT&CK: technique by tactic",
         description:
           "Detections by the first tactic and the technique that follows it in their rule's tags. The darker, the more.",
-        unit: "short",
+        unit: "locale",
         none: "No detection with a technique",
       },
       "technique",
@@ -163,31 +162,28 @@ const attack = parts(
         "{{tactic}} {{technique}}",
       ),
     ),
-  ],
-  [
-    6,
+  ),
+  line(
+    8,
     top(
       {
         title: "ATT&CK techniques",
         description: "Detections by the first technique in their rule's tags.",
-        unit: "short",
+        unit: "locale",
       },
       totals(`topk(10, sum by (technique) (count_over_time(${stream()} ${log.technique} [$__range])))`, "{{technique}}"),
     ),
-  ],
-  [
-    6,
     perInterval(
       {
         title: "ATT&CK tactics over time",
         description:
           "Detections by the first tactic in their rule's tags. Discovery, then credential access, then lateral movement: an attack on its way.",
-        unit: "short",
+        unit: "locale",
       },
       counts(`sum by (tactic) (count_over_time(${stream()} ${log.tactic} [$__interval]))`, "{{tactic}}"),
     ),
-  ],
-);
+  ),
+];
 
 const latest = line(
   14,
@@ -203,9 +199,9 @@ const latest = line(
       rule: { as: "Rule", width: 260, link: toRule() },
       namespace: { as: "Namespace", width: 140 },
       pod: { as: "Pod", width: 180, link: toPod() },
-      node: { as: "Node", width: 120 },
+      node: { as: "Node", width: 100 },
       message: { as: "What happened" },
-      detection: { as: "Detection", width: 290, link: toDetection() },
+      detection: { as: "Detection", width: 110, link: toDetection() },
     },
     lines(`${stream()} ${log.process}`),
   ),
@@ -221,7 +217,7 @@ export const tenantOverview = () =>
     rows: [
       { title: "Summary", lines: [summary] },
       { title: "Over time", lines: [overTime, tops, sources] },
-      { title: "ATT&CK", lines: [attack] },
+      { title: "ATT&CK", lines: attack },
       { title: "Latest", lines: [latest] },
     ],
   });

@@ -11,6 +11,7 @@
 //! - [`containerd`]: a real containerd and pods as a kubelet makes them;
 //! - [`activity`]: what tests make happen, and the rules about it;
 //! - [`api_server`]: a double of a Kubernetes API server;
+//! - [`deployment`]: a real Yagura with everybody whom it tells, and what happens there;
 //! - [`docker`]: a Docker engine;
 //! - [`loki`]: a double of Loki's push API;
 //! - [`authority`]: an authority for certificates;
@@ -33,6 +34,7 @@ pub mod case;
 pub mod cgroups;
 pub mod containerd;
 pub mod daemon;
+pub mod deployment;
 pub mod docker;
 pub mod http;
 pub mod live;

@@ -13,52 +13,10 @@ use std::{
 };
 
 use end_to_end::{
-    DEADLINE,
-    activity::{audit_event, post_audit},
-    alertmanager::Alertmanager,
-    containerd::{Container, Containerd, Cri, IMAGE, Pod},
-    daemon::{Daemon, Options},
-    http::Client,
-    install, kernel_tests_run,
-    loki::Loki,
-    manifest::Manifest,
-    prometheus::{Labels, Prometheus},
-    receiver::{Act, Receiver, free_address},
+    DEADLINE, deployment::Deployment, install, kernel_tests_run, manifest::Manifest, prometheus::Labels,
     repository,
-    victoria_metrics::VictoriaMetrics,
 };
-use serde_json::{Value, json};
-
-/// Beside our own rules.
-const RULES: &str = "
-- rule: Opened
-  desc: d
-  condition: evt.type = openat and fd.name startswith /yagura-dashboards-
-  output: opened %fd.name
-  priority: NOTICE
-- rule: Started in the pod
-  desc: d
-  condition: evt.type in (execve, execveat) and evt.res = SUCCESS and k8s.pod.name = web-0
-  output: >-
-    started | process=%proc.name exe=%proc.exepath command=%proc.cmdline pid=%proc.pid parent=%proc.pname
-    parent_command=%proc.pcmdline user=%user.name terminal=%proc.tty container=%container.name
-    image=%container.image.repository pod=%k8s.pod.name
-  priority: CRITICAL
-  tags: [container, mitre_execution, T1609]
-- rule: Answered
-  desc: d
-  source: k8s_audit
-  condition: ka.stage = ResponseComplete and ka.verb = get
-  output: answered %ka.user.name %ka.verb %ka.target.resource %ka.target.name id=%ka.auditid
-  priority: WARNING
-  tags: [k8s, mitre_discovery, T1613]
-";
-
-/// One of them is beyond its quota and its budget of series.
-const TENANTS: &str = "tenants:
-- {name: shop, match: {namespaces: [shop]}}
-- {name: research, match: {namespaces: [\"research-*\"]}, quota: {detections_per_second: 1, burst: 2, series: 3}}
-";
+use serde_json::Value;
 
 fn folder() -> PathBuf {
     repository().join("dashboards")
@@ -116,6 +74,8 @@ fn each_dashboard_is_whole_and_what_is_wrong_is_found() {
         ("platform", "\"uid\": \"${prometheus}\"", "\"uid\": \"abc\"", "a datasource that is no variable"),
         ("platform", "\"unit\": \"short\"", "\"x\": \"short\"", "no unit"),
         ("platform", "\"keepTime\": true", "\"keepTime\": false", "no links that keep"),
+        ("tenant-overview", "\"id\": \"noValue\"", "\"id\": \"noUnit\"", "its empty cells say"),
+        ("tenant-overview", "\"values\": true", "\"values\": false", "one bar for all rows"),
         ("investigation", "| json", "| jsn", "a mistake at"),
         ("investigation", "| detection=~", "| detectio=~", "there is no label detectio"),
         ("kubernetes-audit", "sum by (who)", "sum by (whom)", "there is no label whom to group by"),
@@ -175,70 +135,13 @@ impl Query {
     }
 }
 
-fn event(id: &str, namespace: &str) -> Value {
-    let mut event = audit_event(id, namespace);
-    event["user"] = json!({"username": "eve"});
-    event["objectRef"]["name"] = "web-0".into();
-    event
-}
-
-/// Somebody runs a command in the pod and then another one, of which it is known whose they are.
-fn session(daemon: &Daemon, client: &Client, cri: &Cri, container: &str) {
-    let started = |what: &str| {
-        daemon.detection(|detection| {
-            detection["output_fields"]["k8s.pod.name"] == "web-0"
-                && detection["output_fields"]["proc.cmdline"] == what
-        })
-    };
-    cri.exec(container, &["/bin/cat", "/etc/image"]);
-    let before = started("cat /etc/image");
-    let exec = json!({
-        "auditID": "session", "stage": "ResponseStarted", "stageTimestamp": before["time"], "verb": "get",
-        "requestURI": "/api/v1/namespaces/shop/pods/web-0/exec?command=cat&command=%2Fetc%2Fimage",
-        "user": {"username": "eve", "groups": ["dev"]}, "sourceIPs": ["10.0.0.7"],
-        "objectRef": {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web-0"},
-        "responseStatus": {"code": 101},
-    });
-    assert_eq!(post_audit(client, &[], [exec]), 200);
-    daemon.detection(|detection| detection["output_fields"]["ka.auditid"] == "session");
-    cri.exec(container, &["/bin/ls", "/bin"]);
-    assert_eq!(started("ls /bin")["correlation"]["k8s_exec"]["user"], "eve");
-}
-
-/// What goes on until it is told to end: opens, more of them than a rule may tell, and audit events of three tenants, one
-/// of them beyond its quota.
-fn activity(client: &Client, ended: &AtomicBool) {
-    for round in 0_u32.. {
-        if ended.load(Ordering::SeqCst) {
-            return;
-        }
-        for number in 0..10 {
-            assert!(fs::File::open(format!("/yagura-dashboards-{round}-{number}")).is_err());
-        }
-        let namespaces = ["shop", "other", "research-1", "research-1", "research-2"].iter().enumerate();
-        let events = namespaces.map(|(number, namespace)| event(&format!("{round}-{number}"), namespace));
-        assert_eq!(post_audit(client, &[], events), 200);
-        // A pace, not to wait for anything.
-        std::thread::sleep(Duration::from_millis(250));
-    }
-}
-
-/// What Loki got, for the check of queries in LogQL.
-fn pushed(loki: &Loki) -> Value {
-    let streams = loki.streams();
-    let lines = streams.iter().flat_map(|((_, labels), entries)| {
-        entries.iter().map(move |entry| json!({"labels": labels, "line": entry.line}))
-    });
-    json!({"uuid": "", "pod": "web-0", "lines": lines.collect::<Vec<_>>()})
-}
-
 /// Every query in PromQL, once each in LogQL finds something of what Loki got.
-fn queries(loki: &Loki) -> Vec<Query> {
+fn queries(deployment: &Deployment) -> Vec<Query> {
     let own = tempfile::tempdir().expect("a folder");
     let (file, metrics) = (own.path().join("pushed.json"), repository().join("docs/metrics.md"));
     let end = Instant::now() + DEADLINE;
     loop {
-        fs::write(&file, pushed(loki).to_string()).expect("a file");
+        fs::write(&file, deployment.pushed("").to_string()).expect("a file");
         let output = node("check/main.js", &[&folder(), &metrics, &file]);
         if output.status.success() {
             let text = String::from_utf8(output.stdout).expect("text");
@@ -267,25 +170,6 @@ fn shown(who: &str, queries: &[Query], ask: impl Fn(&str) -> Vec<(Labels, f64)>)
     }
 }
 
-/// The kernel counts what its programs cost for as long as this is there.
-struct Counted(String);
-
-impl Counted {
-    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-    fn start() -> Counted {
-        let before = fs::read_to_string(Counted::PATH).expect("a setting");
-        fs::write(Counted::PATH, "1").expect("it can be set");
-        Counted(before)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let _best_effort = fs::write(Counted::PATH, &self.0);
-    }
-}
-
 /// Sets it when dropped, whatever happened.
 struct Ends<'a>(&'a AtomicBool);
 
@@ -300,60 +184,23 @@ fn each_panel_shows_something_of_a_real_yagura() {
     if !kernel_tests_run() {
         return;
     }
-    let server = Containerd::start();
-    server.import(IMAGE, &[]);
-    let cri = server.cri();
-    let pod = Pod {
-        name: "web-0",
-        namespace: "shop",
-        uid: "0f3a1b2c-2222-4444-8888-000000000003",
-        ..Pod::default()
-    };
-    let sandbox = cri.run_pod(&pod);
-    let main =
-        Container { name: "main", image: IMAGE, command: &["/bin/sleep", "1000"], ..Container::default() };
-    let container = cri.run(&sandbox, &pod, &main);
-    let victoria = VictoriaMetrics::start(free_address());
-    let (hook, logs, alerts) = (free_address(), free_address(), free_address());
-    let _receiver = Receiver::start(hook, |_| Act::Answer(200));
-    let loki = Loki::start(logs, None, |_| false, |_| None);
-    let _alertmanager = Alertmanager::start(alerts);
-    let config = format!(
-        "node: n-1\ncluster: c-1\nrate_limit: {{rate: 5, burst: 20, window: 2s}}\n\
-         container_engines: {{root: {}, wait: 5s}}\nsinks:\n\
-         - {{name: hook, type: webhook, url: 'http://{hook}/'}}\n\
-         - {{name: loki, type: loki, url: 'http://{logs}', tenant_id: '{{tenant}}', batch: {{max_wait: 100ms}}}}\n\
-         - {{name: alerts, type: alertmanager, url: '{}'}}\n\
-         - {{name: metrics, type: remote_write, url: '{}', interval: 1s}}\n{TENANTS}",
-        server.root().display(),
-        Alertmanager::url(alerts),
-        victoria.write_url()
-    );
-    let _counted = Counted::start();
-    let args = vec!["--rules".to_owned(), repository().join("rules").display().to_string()];
-    let daemon = Daemon::start(&Options { rules: RULES, config: &config, args, ..Options::default() });
-    let scrape = format!(
-        "scrape_configs:\n- job_name: any\n  scrape_interval: 1s\n  static_configs:\n  \
-         - {{targets: ['{}'], labels: {{instance: 'n-1:9752', cluster: c-1}}}}\n",
-        daemon.address()
-    );
-    let prometheus = Prometheus::start_with(free_address(), &scrape);
-    daemon.until("both have what was before the rules were loaded again", |_| {
-        let reloads = "yagura_rules_reload_total";
-        !prometheus.query(reloads).is_empty() && !victoria.query(reloads).is_empty()
-    });
-    let client = Client::plain(daemon.address());
-    session(&daemon, &client, &cri, &container);
-    daemon.replace_rules(&RULES.replace("priority: NOTICE", "priority: INFO"));
-    daemon.log(|line| line.contains("rules reloaded"));
+    let deployment = Deployment::start();
+    deployment.session();
+    deployment.reload("INFO");
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _ends = Ends(&ended);
-        scope.spawn(|| activity(&client, &ended));
-        let queries = queries(&loki);
+        scope.spawn(|| {
+            for round in (0..).take_while(|_| !ended.load(Ordering::SeqCst)) {
+                deployment.flood(round);
+                // A pace, not to wait for anything.
+                std::thread::sleep(Duration::from_millis(250));
+            }
+        });
+        let queries = queries(&deployment);
         assert!(queries.len() > 100, "{}", queries.len());
-        shown("Prometheus", &queries, |expr| prometheus.query(expr));
-        shown("VictoriaMetrics", &queries, |expr| victoria.query(expr));
+        shown("Prometheus", &queries, |expr| deployment.prometheus.query(expr));
+        shown("VictoriaMetrics", &queries, |expr| deployment.victoria.query(expr));
     });
-    daemon.stop().balance();
+    deployment.stop();
 }

@@ -6,6 +6,8 @@
 export interface Pushed {
   labels: Record<string, string>;
   line: string;
+  /** Milliseconds since the epoch. */
+  time: number;
 }
 
 /** Whether a line stays; it may be changed. */

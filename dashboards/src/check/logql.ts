@@ -12,29 +12,31 @@ export interface Verdict {
   wrong: string[];
   /** Labels that its result can have. */
   labels: Set<string>;
-  /** How many lines it finds. */
-  found: number;
+  /** The lines that it finds, with the labels that it gives them. */
+  found: Pushed[];
+  /** What it groups them by. */
+  by: string[];
 }
 
 export function logql(text: string, pushed: Pushed[] | undefined): Verdict {
   const tree = parser.parse(text);
   const error = mistake(tree, text);
   if (error !== undefined) {
-    return { wrong: [error], labels: new Set(), found: 0 };
+    return { wrong: [error], labels: new Set(), found: [], by: [] };
   }
   const reader = new Reader(text, pushed);
   const stages = [
     ...all(tree.topNode, "Selector").flatMap((node) => all(node, "Matcher")).map((node) => reader.matcher(node)),
     ...all(tree.topNode, "PipelineStage").flatMap((node) => reader.stages(node)),
   ];
-  for (const node of all(tree.topNode, "Grouping").flatMap((grouping) => all(grouping, "Identifier"))) {
-    reader.known(reader.slice(node), " to group by");
+  const grouping = all(tree.topNode, "Grouping").flatMap((grouping) => all(grouping, "Identifier"));
+  const by = grouping.map((node) => reader.slice(node));
+  for (const label of by) {
+    reader.known(label, " to group by");
   }
-  const passes = ({ labels, line }: Pushed) => {
-    const state = { line, labels: { ...labels } };
-    return stages.every((stage) => stage(state));
-  };
-  return { wrong: reader.wrong, labels: reader.labels, found: pushed?.filter(passes).length ?? 0 };
+  const states = (pushed ?? []).map((line) => ({ ...line, labels: { ...line.labels } }));
+  const found = states.filter((state) => stages.every((stage) => stage(state)));
+  return { wrong: reader.wrong, labels: reader.labels, found, by };
 }
 
 /** Reads a query's stages in their order. */

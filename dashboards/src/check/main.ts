@@ -35,7 +35,7 @@ function ask(where: string, target: Target): { wrong: string[]; labels: Set<stri
     const expr = filled(target.expr ?? "", chosen);
     if (target.datasource?.type === "loki") {
       const { wrong, labels, found } = logql(expr, given?.lines);
-      const nothing = given !== undefined && found === 0 ? ["it finds none of the lines that were pushed"] : [];
+      const nothing = given !== undefined && found.length === 0 ? ["it finds none of the lines that were pushed"] : [];
       return { wrong: [...wrong, ...strange(labels), ...nothing], labels };
     }
     const { wrong, labels } = promql(expr, metrics);

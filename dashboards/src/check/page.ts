@@ -21,8 +21,11 @@ export interface Panel {
   description?: string;
   gridPos: Position;
   targets?: Target[];
-  fieldConfig?: { defaults?: { unit?: string } };
-  options?: { yAxis?: { unit?: string } };
+  fieldConfig?: {
+    defaults?: { unit?: string };
+    overrides?: { properties: { id: string; value?: unknown }[] }[];
+  };
+  options?: { yAxis?: { unit?: string }; reduceOptions?: { values?: boolean } };
   transformations?: { id: string; options?: { include?: { names?: string[] } } }[];
 }
 
@@ -72,11 +75,18 @@ function whole(panel: Panel): string[] {
   const { title, type, description, targets = [] } = panel;
   const unit = panel.options?.yAxis?.unit ?? panel.fieldConfig?.defaults?.unit;
   const [lines, table] = [type === "logs", type === "table"];
+  const properties = panel.fieldConfig?.overrides?.flatMap(({ properties }) => properties) ?? [];
+  const emptyCells = properties.some(({ id, value }) => id === "noValue" && value === "");
+  const ofLoki = targets.some(({ datasource }) => datasource?.type === "loki");
+  const reduced = type === "bargauge" && ofLoki && !panel.options?.reduceOptions?.values;
   return [
     ...must((title ?? "") !== "", "a panel without a title"),
     ...must((description ?? "").length > 10, `${title}: no description`),
     ...must(unit !== undefined || lines, `${title}: no unit`),
     ...must(targets.length > 0, `${title}: no query`),
+    ...must(!table || emptyCells, `${title}: its empty cells say what an empty table says`),
+    // Instant queries of Loki are one table.
+    ...must(!reduced, `${title}: one bar for all rows`),
     ...targets.flatMap(({ datasource, legendFormat }) => [
       ...must(datasource?.uid === `\${${datasource?.type}}`, `${title}: a datasource that is no variable`),
       ...must((legendFormat ?? "") !== "" || lines || table, `${title}: no legend`),

@@ -1,12 +1,4 @@
-// What Grafana puts in place of its variables, as a test has it.
-
-const VALUES: [RegExp, string][] = [
-  [/\$__range_s\b/g, "60"],
-  [/\$__range\b/g, "1m"],
-  // Several scrapes of a test.
-  [/\$__(rate_)?interval\b/g, "10s"],
-  [/\$(cluster|tenant|namespace|node|rule)\b/g, ".*"],
-];
+// What Grafana puts in place of its variables.
 
 /** Which detection and which pod are chosen. */
 export interface Chosen {
@@ -14,12 +6,28 @@ export interface Chosen {
   pod: string;
 }
 
-/** A query as a datasource gets it; an error if something is left over. */
-export function filled(expr: string, chosen: Chosen): string {
-  let text = expr.replace(/\$uuid\b/g, chosen.uuid).replace(/\$pod\b/g, chosen.pod);
-  for (const [pattern, value] of VALUES) {
-    text = text.replace(pattern, value);
-  }
+/** The time that is shown and its steps. */
+export interface Times {
+  range_s: number;
+  interval: string;
+  rate_interval: string;
+}
+
+/** As a test has them: several of its scrapes. */
+const TEST: Times = { range_s: 60, interval: "10s", rate_interval: "10s" };
+
+/** A query as a datasource gets it, with everything else chosen; an error if something is left over. */
+export function filled(expr: string, { uuid, pod }: Chosen, times = TEST): string {
+  const values: [RegExp, string][] = [
+    [/\$__range_s\b/g, `${times.range_s}`],
+    [/\$__range\b/g, `${times.range_s}s`],
+    [/\$__interval\b/g, times.interval],
+    [/\$__rate_interval\b/g, times.rate_interval],
+    [/\$(cluster|tenant|namespace|node|rule)\b/g, ".*"],
+    [/\$uuid\b/g, uuid],
+    [/\$pod\b/g, pod],
+  ];
+  const text = values.reduce((text, [pattern, value]) => text.replace(pattern, value), expr);
   const left = /\$[A-Za-z_{][A-Za-z_]*/.exec(text);
   if (left !== null) {
     throw new Error(`what is ${left[0]}?`);

@@ -12,7 +12,7 @@ export const journal = [
   line(
     8,
     graph(
-      { title: "Journal up", description: "1 while detections can be written to the journal.", unit: "short" },
+      { title: "Journal up", description: "1 while detections can be written to the journal.", unit: "locale" },
       range(`min by (instance) (${ofNode("yagura_journal_up")})`, "{{instance}}"),
     ),
     graph(
@@ -52,7 +52,7 @@ export const journal = [
         title: "Reloads of rules",
         description:
           "failure: the rules do not load. kernel_failure: the kernel refused what they need. After either the old rules run on.",
-        unit: "short",
+        unit: "locale",
       },
       range(`sum by (result) (${counted(ofNode("yagura_rules_reload_total"), "$__interval")})`, "{{result}}"),
     ),

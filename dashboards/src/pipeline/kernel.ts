@@ -45,7 +45,7 @@ export const kernel = [
   line(
     9,
     graph(
-      { title: "Events by type", description: "The ten types of events that happen most.", unit: "cps" },
+      { title: "Events by type", description: "The ten types of events that happen most.", unit: "cps", many: true },
       range(`topk(10, ${rate("yagura_events_total", "type")})`, "{{type}}"),
     ),
     graph(
@@ -54,6 +54,7 @@ export const kernel = [
         description:
           "What the kernel could not leave out. Rules that name paths, ports or programs let it leave out more: yagura doctor --filters.",
         unit: "cps",
+        many: true,
       },
       range(`topk(10, ${rate("yagura_events_received_total", "type")})`, "{{type}}"),
     ),
@@ -123,7 +124,7 @@ export const kernel = [
         title: "Kernels",
         description:
           "What each node runs, and how many things are missing there that rules want of the kernel: yagura doctor names them.",
-        unit: "short",
+        unit: "locale",
       },
       {
         instance: { as: "Node" },

@@ -16,7 +16,7 @@ export const known = [
       {
         title: "Processes",
         description: "In the process table; exited ones are kept for their late children.",
-        unit: "short",
+        unit: "locale",
       },
       range(`max by (instance) (${ofNode("yagura_process_table_processes")})`, "{{instance}}"),
       range(`max by (instance) (${ofNode("yagura_process_table_exited")})`, "exited on {{instance}}"),
@@ -57,6 +57,7 @@ export const known = [
         title: "Answers about containers",
         description: "Of each source that was asked: found, unknown or failed.",
         unit: "cps",
+        many: true,
       },
       range(rate("yagura_container_source_answers_total", "source, result"), "{{source}}: {{result}}"),
     ),
@@ -76,7 +77,7 @@ export const known = [
       {
         title: "Tables",
         description: "What is remembered, on the node with most of it.",
-        unit: "short",
+        unit: "locale",
       },
       range(most("yagura_containers"), "containers"),
       range(most("yagura_events_held"), "events that wait for their container"),

@@ -1,7 +1,7 @@
 // The equations of docs/metrics.md: what came in is what came out, or is counted as lost.
 
 import { line } from "../layout";
-import { graph, number, stacked } from "../panels";
+import { graph, number, shares } from "../panels";
 import { now, range } from "../queries";
 import { ofNode, ofTenant } from "../variables";
 
@@ -47,12 +47,6 @@ const samples = difference(
   ],
 );
 
-/** A line above the areas that add up to it. */
-const LINE = [
-  { id: "custom.stacking", value: { mode: "none", group: "A" } },
-  { id: "custom.fillOpacity", value: 0 },
-];
-
 export const ledger = [
   line(
     4,
@@ -61,7 +55,7 @@ export const ledger = [
         title: "Events in flight",
         description:
           "Events that began and of which nothing is known yet: seen less filtered, matched, unmatched and lost. What stays and grows is a defect; please report it.",
-        unit: "short",
+        unit: "locale",
         warn: 100000,
       },
       now(events, "In flight"),
@@ -71,46 +65,46 @@ export const ledger = [
         title: "Detections in flight",
         description:
           "Detections that are neither delivered to stdout, nor held back, nor lost: what waits in the queue.",
-        unit: "short",
+        unit: "locale",
         warn: 1000,
       },
       now(detections, "In flight"),
     ),
     number(
       {
-        title: "Difference of the sinks' equation",
+        title: "Equation of the sinks",
         description:
           "Resumed and spooled, less sent, rejected, filtered, lost and unsent: 0 at any moment for each sink and tenant; the largest is shown.",
-        unit: "short",
+        unit: "locale",
         bad: 1,
       },
       now(`max(abs(${lanes})) or vector(0)`, "Difference"),
     ),
     number(
       {
-        title: "Difference of remote-write's equation",
+        title: "Equation of remote-write",
         description:
           "Samples gathered, less sent, rejected, dropped and pending: 0 at any moment for each sink and tenant; the largest is shown. 0 too without a sink of this type.",
-        unit: "short",
+        unit: "locale",
         bad: 1,
       },
       now(`max(abs(${samples})) or vector(0)`, "Difference"),
     ),
     number(
       {
-        title: "Lost in the chosen time",
-        description: "Events and detections lost at any stage but recording.",
-        unit: "short",
+        title: "Lost",
+        description: "Events and detections lost in the chosen time, at any stage but recording.",
+        unit: "locale",
         bad: 1,
       },
       now(`sum(increase(${ofNode("yagura_lost_total", 'stage!="recording"')}[$__range]))`, "Lost"),
     ),
     number(
       {
-        title: "Lost by sinks in the chosen time",
+        title: "Lost by sinks",
         description:
-          "Detections that the journal's bounds removed before a sink had sent them: the receiver was away for longer than the journal is large.",
-        unit: "short",
+          "Detections that, in the chosen time, the journal's bounds removed before a sink had sent them: the receiver was away for longer than the journal is large.",
+        unit: "locale",
         bad: 1,
       },
       now(`sum(increase(${sink("lost_total")}[$__range])) or vector(0)`, "Lost"),
@@ -118,35 +112,42 @@ export const ledger = [
   ),
   line(
     9,
-    stacked(
+    shares(
       {
         title: "Events: what became of them",
         description: "Seen (the line) is filtered in the kernel, matched, unmatched or lost (the areas).",
         unit: "cps",
       },
-      range(rate("yagura_events_filtered_total"), "filtered"),
-      range(rate("yagura_events_unmatched_total"), "unmatched"),
-      range(rate("yagura_events_matched_total"), "matched"),
-      range(rate("yagura_lost_total", "", BEFORE), "lost"),
+      [
+        ["filtered", "blue", range(rate("yagura_events_filtered_total"), "filtered")],
+        ["unmatched", "green", range(rate("yagura_events_unmatched_total"), "unmatched")],
+        ["matched", "yellow", range(rate("yagura_events_matched_total"), "matched")],
+        ["lost", "red", range(rate("yagura_lost_total", "", BEFORE), "lost")],
+      ],
+      "seen",
       range(rate("yagura_events_total"), "seen"),
-    ).overrideByName("seen", LINE),
-    stacked(
+    ),
+    shares(
       {
         title: "Detections: what became of them",
         description: "Detected (the line) is delivered to stdout, held back by a limit, or lost (the areas).",
         unit: "cps",
       },
-      range(rate("yagura_sink_delivered_total"), "delivered"),
-      range(rate("yagura_suppressed_total"), "held back"),
-      range(rate("yagura_lost_total", "", AFTER), "lost"),
+      [
+        ["delivered", "green", range(rate("yagura_sink_delivered_total"), "delivered")],
+        ["held back", "orange", range(rate("yagura_suppressed_total"), "held back")],
+        ["lost", "red", range(rate("yagura_lost_total", "", AFTER), "lost")],
+      ],
+      "detected",
       range(rate("yagura_detections_total"), "detected"),
-    ).overrideByName("detected", LINE),
+    ),
     graph(
       {
         title: "Lost, by stage and reason",
         description:
           "kernel ring_full: raise kernel.ring_size. queue full: whoever reads stdout is slow. Of stage recording nothing is missing from the detections.",
         unit: "cps",
+        many: true,
       },
       range(rate("yagura_lost_total", "stage, reason"), "{{stage}}: {{reason}}"),
     ),

@@ -17,13 +17,13 @@ const total = (metric: string) => `sum by (sink, tenant) (increase(${ofTenant(me
 
 export const sinks = [
   line(
-    9,
+    12,
     list(
       {
         title: "Sinks and tenants",
         description:
           "Is the receiver up, what waits for it and for how long, and what was sent, refused and lost in the chosen time.",
-        unit: "short",
+        unit: "locale",
         none: NONE,
       },
       {
@@ -67,7 +67,7 @@ export const sinks = [
       range(value(`${SINK}oldest_unsent_seconds`), LANE),
     ),
     graph(
-      { title: "Spool", description: "Detections that wait for a sink in the journal.", unit: "short", none: NONE },
+      { title: "Spool", description: "Detections that wait for a sink in the journal.", unit: "locale", none: NONE },
       range(waiting(`${SINK}unsent`), LANE),
     ),
   ),
@@ -83,6 +83,7 @@ export const sinks = [
         description:
           "Requests that failed and are made again. denied: the token; throttled: the receiver has enough; secret: a file cannot be read.",
         unit: "reqps",
+        many: true,
         none: NONE,
       },
       range(rate(`${SINK}failed_total`, "sink, reason"), "{{sink}}: {{reason}}"),
@@ -94,6 +95,7 @@ export const sinks = [
         description:
           "Rejected: set aside in the journal, because the receiver will never take it. Lost: removed by the journal's bounds before it was sent.",
         unit: "cps",
+        many: true,
         none: NONE,
       },
       range(rate(`${SINK}rejected_total`), `${LANE}: rejected`),
@@ -107,7 +109,7 @@ const NO_ALERTMANAGER = "No sink is an Alertmanager";
 export const alerts = line(
   8,
   graph(
-    { title: "Active alerts", description: "Alerts that are told and refreshed.", unit: "short", none: NO_ALERTMANAGER },
+    { title: "Active alerts", description: "Alerts that are told and refreshed.", unit: "locale", none: NO_ALERTMANAGER },
     range(waiting("yagura_alertmanager_alerts"), LANE),
   ),
   graph(
@@ -152,7 +154,7 @@ export const metrics = [
       {
         title: "Samples that wait",
         description: "They wait on disk, up to spool.max_size and spool.max_age.",
-        unit: "short",
+        unit: "locale",
         none: NO_REMOTE,
       },
       range(waiting(`${REMOTE}pending_samples`), LANE),
@@ -172,7 +174,7 @@ export const metrics = [
       {
         title: "Receivers up",
         description: "0 while a receiver of samples fails again and again.",
-        unit: "short",
+        unit: "locale",
         none: NO_REMOTE,
       },
       range(`min by (sink, tenant) (${ofTenant(`${REMOTE}up`)})`, LANE),
@@ -182,6 +184,7 @@ export const metrics = [
         title: "Failures, by reason",
         description: "Requests that failed and are made again.",
         unit: "reqps",
+        many: true,
         none: NO_REMOTE,
       },
       range(rate(`${REMOTE}failed_total`, "sink, reason"), "{{sink}}: {{reason}}"),
@@ -193,6 +196,7 @@ export const metrics = [
         description:
           "rejected: the receiver will never take them. Others: given up by a bound of the spool, or because its file was damaged.",
         unit: "cps",
+        many: true,
         none: NO_REMOTE,
       },
       range(rate(`${REMOTE}rejected_samples_total`), `${LANE}: rejected`),
