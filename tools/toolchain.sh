@@ -150,7 +150,7 @@ kernels)
     packages qemu-system-x86 cpio busybox-static binutils xz-utils
     ;;
 *)
-    echo "usage: tools/toolchain.sh rust|lint|deny|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|node|screenshots|kernels" >&2
+    echo "usage: tools/toolchain.sh rust|lint|deny|sbom|sbom-validator|containers|docker|kubernetes-tools|certificates|systemd|clock|prometheus|victoriametrics|alertmanager|node|screenshots|kernels" >&2
     exit 2
     ;;
 esac

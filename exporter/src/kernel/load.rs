@@ -291,8 +291,10 @@ impl Kernel {
         }
         let refused = |source| KernelError::Attach { program: name.to_owned(), source: Box::new(source) };
         let program = hook(&mut self.bpf, name)?;
+        // First what may fail without a trace: a link that is not kept would be made a second time.
+        let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(refused)?;
         let link = program.attach().map_err(refused)?;
-        self.attached.add(name, program.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(refused)?);
+        self.attached.add(name, fd);
         self.links.insert(name, link);
         Ok(())
     }

@@ -30,10 +30,11 @@ impl AttachedPrograms {
         let programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         programs
             .iter()
-            .map(|(name, program)| {
+            .filter_map(|(name, program)| {
                 // By the kernel's text: aya asks a program itself only, and that is the loader's.
                 let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
-                (*name, fs::read_to_string(path).map_or(ProgramRuns::default(), |text| parse(&text)))
+                // What cannot be read is left out: a 0 would be a counter that went back.
+                Some((*name, parse(&fs::read_to_string(path).ok()?)))
             })
             .collect()
     }
