@@ -28,7 +28,7 @@ const BUSY: u32 = 1 << 31;
 const DISCARD: u32 = 1 << 30;
 
 /// Most records of one drain, so that a flood cannot keep the hot thread from its other duties.
-const MAX_BATCH: usize = 4096;
+pub(super) const MAX_BATCH: usize = 4096;
 /// Space is given back to the kernel in steps of this many bytes: each step costs the producers a cache miss.
 const PUBLISH_BYTES: u64 = 64 * 1024;
 
