@@ -17,6 +17,7 @@
 //! - [`authority`]: an authority for certificates;
 //! - [`alertmanager`]: an Alertmanager, asked by amtool;
 //! - [`manifest`]: what kustomize makes;
+//! - [`alerts`]: the rules in `alerts/`; [`node`]: the programs of `dashboards/`;
 //! - [`receiver`]: whoever is told of detections by HTTP;
 //! - [`server`]: the HTTP server under a double, plain or with TLS;
 //! - [`program`]: a real server of somebody else's; [`prometheus`], [`victoria_metrics`];
@@ -28,6 +29,7 @@
 
 pub mod activity;
 pub mod alertmanager;
+pub mod alerts;
 pub mod api_server;
 pub mod authority;
 pub mod case;
@@ -40,6 +42,7 @@ pub mod http;
 pub mod live;
 pub mod loki;
 pub mod manifest;
+pub mod node;
 pub mod program;
 pub mod prometheus;
 pub mod raw;

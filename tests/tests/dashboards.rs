@@ -3,37 +3,21 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::{
-        Once,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use end_to_end::{
-    DEADLINE, deployment::Deployment, install, kernel_tests_run, manifest::Manifest, prometheus::Labels,
+    DEADLINE, alerts,
+    deployment::Deployment,
+    kernel_tests_run,
+    manifest::Manifest,
+    node::{dashboards, node},
+    prometheus::Labels,
     repository,
 };
-use serde_json::Value;
-
-fn folder() -> PathBuf {
-    repository().join("dashboards")
-}
-
-/// Runs one of the programs that make and check the dashboards.
-fn node(program: &str, args: &[&Path]) -> Output {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        install("node");
-        let built = Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder()).output();
-        let built = built.expect("npm runs");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stdout));
-    });
-    let program = folder().join("build").join(program);
-    Command::new("node").arg(program).args(args).output().expect("node runs")
-}
+use serde_json::{Value, json};
 
 fn files(folder: &Path) -> BTreeSet<String> {
     let names = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
@@ -46,10 +30,13 @@ fn what_is_committed_is_what_the_source_makes() {
     let made = tempfile::tempdir().expect("a folder");
     let output = node("main.js", &[made.path()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(files(made.path()), files(&folder()));
+    assert_eq!(files(made.path()), files(&dashboards()));
     for name in files(made.path()) {
         let read = |folder: &Path| fs::read_to_string(folder.join(&name)).expect("a file");
-        assert!(read(made.path()) == read(&folder()), "{name} is not what its source makes: make dashboards");
+        assert!(
+            read(made.path()) == read(&dashboards()),
+            "{name} is not what its source makes: make dashboards"
+        );
     }
 }
 
@@ -62,7 +49,7 @@ fn each_dashboard_is_whole_and_what_is_wrong_is_found() {
         assert_eq!(output.status.success(), said.is_empty(), "{said}");
         said
     };
-    assert_eq!(wrong(&folder()), "");
+    assert_eq!(wrong(&dashboards()), "");
     for (name, from, to, expected) in [
         ("pipeline", "yagura_ring_used_bytes", "yagura_ring_used", "no metric is called yagura_ring_used"),
         ("pipeline", "sum by (type)", "sum by (kind)", "nothing has the label kind"),
@@ -83,7 +70,7 @@ fn each_dashboard_is_whole_and_what_is_wrong_is_found() {
     ] {
         let copy = tempfile::tempdir().expect("a folder");
         let name = format!("yagura-{name}.json");
-        let text = fs::read_to_string(folder().join(&name)).expect("a file");
+        let text = fs::read_to_string(dashboards().join(&name)).expect("a file");
         assert!(text.contains(from), "{name}: {from}");
         fs::write(copy.path().join(&name), text.replace(from, to)).expect("a file");
         let said = wrong(copy.path());
@@ -99,11 +86,11 @@ fn a_sidecar_gets_each_of_them() {
         let maps = maps.iter().filter(|map| map["metadata"]["labels"]["grafana_dashboard"] == "1");
         let mut given = BTreeSet::new();
         for (name, text) in maps.flat_map(|map| map["data"].as_object().expect("data")) {
-            let file = fs::read_to_string(folder().join(name)).expect("a file");
+            let file = fs::read_to_string(dashboards().join(name)).expect("a file");
             assert_eq!(text.as_str(), Some(&*file), "{overlay}: {name}");
             given.insert(name.clone());
         }
-        assert_eq!(given, files(&folder()), "{overlay}");
+        assert_eq!(given, files(&dashboards()), "{overlay}");
     }
 }
 
@@ -142,7 +129,7 @@ fn queries(deployment: &Deployment) -> Vec<Query> {
     let end = Instant::now() + DEADLINE;
     loop {
         fs::write(&file, deployment.pushed("").to_string()).expect("a file");
-        let output = node("check/main.js", &[&folder(), &metrics, &file]);
+        let output = node("check/main.js", &[&dashboards(), &metrics, &file]);
         if output.status.success() {
             let text = String::from_utf8(output.stdout).expect("text");
             return text.lines().map(Query::read).collect();
@@ -150,6 +137,32 @@ fn queries(deployment: &Deployment) -> Vec<Query> {
         assert!(Instant::now() < end, "{}", String::from_utf8_lossy(&output.stderr));
         // Between two looks, not to wait for anything.
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What Loki's rules in `alerts/` count is among what Loki got, too.
+fn rules_find_lines(deployment: &Deployment) {
+    let exprs: Vec<String> = alerts::rules(alerts::LOKI).into_iter().map(|rule| rule.expr).collect();
+    let mut lines = deployment.pushed("")["lines"].take();
+    for line in lines.as_array_mut().expect("lines") {
+        line["time"] = 0.into();
+    }
+    let own = tempfile::tempdir().expect("a folder");
+    let file = own.path().join("asked.json");
+    fs::write(&file, json!({"exprs": exprs, "cases": [lines]}).to_string()).expect("a file");
+    let output = node("check/rules.js", &[&file]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let name = |text: &str| text.split_inclusive(":count1m").next().map(str::to_owned);
+    let found = made["cases"][0].as_array().expect("series").iter();
+    let found: BTreeSet<String> =
+        found.filter_map(|one| name(one["series"].as_str().expect("text"))).collect();
+    for (expr, counted) in exprs.iter().zip(made["exprs"].as_array().expect("expressions")) {
+        let counts = counted.as_str().expect("text").split("sum_over_time(").skip(1);
+        let empty: Vec<String> = counts.filter_map(name).filter(|count| !found.contains(count)).collect();
+        // Whether a detection lacks a field is chance.
+        let chance = expr.matches("incomplete_fields").count();
+        assert!(empty.len() <= chance, "{expr}: {empty:?} count nothing: {counted}");
     }
 }
 
@@ -199,6 +212,7 @@ fn each_panel_shows_something_of_a_real_yagura() {
         });
         let queries = queries(&deployment);
         assert!(queries.len() > 100, "{}", queries.len());
+        rules_find_lines(&deployment);
         shown("Prometheus", &queries, |expr| deployment.prometheus.query(expr));
         shown("VictoriaMetrics", &queries, |expr| deployment.victoria.query(expr));
     });

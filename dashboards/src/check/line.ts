@@ -1,6 +1,6 @@
 // Lines as Yagura pushes them to Loki, and what a stage of a query does with one.
 //
-// This is no Loki. It knows what the dashboards use, and refuses anything else.
+// This is no Loki. It knows what the dashboards and alerts/loki.yaml use, and refuses anything else.
 
 /** A line as it was pushed. */
 export interface Pushed {
@@ -27,9 +27,10 @@ export function ofLabel(operator: string, value: string): (text: string) => bool
       return (text) => text === value;
     case "!=":
       return (text) => text !== value;
-    case "=~": {
+    case "=~":
+    case "!~": {
       const pattern = regex(`^(?:${value})$`);
-      return (text) => pattern.test(text);
+      return (text) => pattern.test(text) === (operator === "=~");
     }
     default:
       throw new Error(`the operator ${operator} is not known here`);
@@ -38,10 +39,16 @@ export function ofLabel(operator: string, value: string): (text: string) => bool
 
 /** What an operator says of a line. */
 export function ofLine(operator: string, value: string): (text: string) => boolean {
-  if (operator !== "|=") {
-    throw new Error(`the operator ${operator} is not known here`);
+  switch (operator) {
+    case "|=":
+      return (text) => text.includes(value);
+    case "|~": {
+      const pattern = regex(value);
+      return (text) => pattern.test(text);
+    }
+    default:
+      throw new Error(`the operator ${operator} is not known here`);
   }
-  return (text) => text.includes(value);
 }
 
 /** The value at a path such as `output_fields["k8s.pod.name"]` or `a.b`, as Loki has it in a label. */

@@ -1,8 +1,9 @@
 //! `alerts/`: whether the programs that load it do, whether each alert fires when it should and else does not, and whether
-//! everything that an expression asks for exists. Loki's rules are read, not run: there is no Loki package in Debian.
+//! everything that an expression asks for exists. There is no Loki to be had: [`lines`] says who evaluates its rules.
 
+mod cases;
 mod expressions;
-mod files;
+mod lines;
 mod names;
 mod routes;
 
@@ -12,10 +13,13 @@ use std::{
     process::{Command, Output},
 };
 
-use end_to_end::{install, repository};
+use end_to_end::{
+    alerts::{LOKI, PROMETHEUS, all, folder, rules},
+    install, repository,
+};
 
+use cases::{asked, cases, covered, of_lines};
 use expressions::selectors;
-use files::{PROMETHEUS, all, asked, cases, covered, folder, rules};
 use names::Names;
 
 /// Runs a program in `alerts/`, which has to end well.
@@ -59,11 +63,13 @@ fn alerts_fire_and_are_silent_as_their_cases_say() {
 
 #[test]
 fn every_alert_has_a_case_that_fires_and_one_that_does_not() {
-    let alerts = PROMETHEUS.into_iter().flat_map(rules).filter(|rule| rule.alert).map(|rule| rule.name);
-    let alerts: BTreeSet<String> = alerts.collect();
-    let (firing, silent) = covered();
-    assert_eq!(firing, alerts);
-    assert_eq!(silent, alerts);
+    for (of, files) in [(&PROMETHEUS[..], cases()), (&[LOKI], vec![of_lines()])] {
+        let alerts = of.iter().copied().flat_map(rules).filter(|rule| rule.alert).map(|rule| rule.name);
+        let alerts: BTreeSet<String> = alerts.collect();
+        let (firing, silent) = covered(files);
+        assert_eq!(firing, alerts);
+        assert_eq!(silent, alerts);
+    }
 }
 
 #[test]
@@ -122,7 +128,9 @@ fn expressions_ask_for_what_there_is() {
 
 #[test]
 fn every_recorded_series_has_a_case() {
-    let asked: BTreeSet<String> = asked().iter().flat_map(|expr| selectors(expr)).collect();
-    let recorded = PROMETHEUS.into_iter().flat_map(rules).filter(|rule| !rule.alert).map(|rule| rule.name);
-    assert_eq!(asked, recorded.collect());
+    for (of, files) in [(&PROMETHEUS[..], cases()), (&[LOKI], vec![of_lines()])] {
+        let asked: BTreeSet<String> = asked(files).iter().flat_map(|expr| selectors(expr)).collect();
+        let recorded = of.iter().copied().flat_map(rules).filter(|rule| !rule.alert).map(|rule| rule.name);
+        assert_eq!(asked, recorded.collect());
+    }
 }

@@ -6,13 +6,13 @@ use std::{
     fs,
 };
 
-use end_to_end::repository;
+use end_to_end::{
+    alerts::{self, LOKI, Rule},
+    repository,
+};
 use yagura::rules::Priority;
 
-use crate::{
-    expressions::{Matcher, Part, parts},
-    files::{self, LOKI, Rule},
-};
+use crate::expressions::{Matcher, Part, parts};
 
 /// What a scrape adds to every series.
 const TARGET: [&str; 3] = ["cluster", "job", "instance"];
@@ -51,7 +51,7 @@ impl Names {
             }
         }
         metrics.insert("up".into(), BTreeSet::new());
-        let recorded = files::all().into_iter().filter(|rule| !rule.alert).map(|rule| rule.name).collect();
+        let recorded = alerts::all().into_iter().filter(|rule| !rule.alert).map(|rule| rule.name).collect();
         let word = |c: char| !(c.is_alphanumeric() || c == '_');
         let page = page.split(word).map(str::to_owned).collect();
         Names { page, metrics, recorded, fields: docs("fields.md") }

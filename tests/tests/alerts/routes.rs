@@ -1,9 +1,9 @@
 //! `alerts/alertmanager.yaml`: who is told of what, and what is not told because of something else.
 
-use end_to_end::{http::Client, install, program::Program, receiver::free_address};
+use end_to_end::{alerts::folder, http::Client, install, program::Program, receiver::free_address};
 use serde_json::{Value, json};
 
-use crate::{files::folder, run};
+use crate::run;
 
 /// Labels, and the receivers that are told.
 const ROUTES: [(&str, &str); 17] = [

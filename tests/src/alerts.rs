@@ -1,13 +1,11 @@
-//! What is in `alerts/`: rules, and the cases of promtool.
+//! The rules in `alerts/`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use end_to_end::repository;
 use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::{Map, Value};
+
+use crate::repository;
 
 /// Files of Prometheus' rules. Loki's are [`LOKI`].
 pub const PROMETHEUS: [&str; 3] = ["recording.yaml", "detections.yaml", "pipeline.yaml"];
@@ -24,22 +22,26 @@ pub struct Rule {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// Where they are.
 pub fn folder() -> PathBuf {
     repository().join("alerts")
 }
 
-fn read(path: PathBuf) -> Yaml<'static> {
+/// A file's only document.
+pub fn read(path: PathBuf) -> Yaml<'static> {
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     // The documents borrow from the text, and a test ends soon.
     let documents = Yaml::load_from_str(text.leak()).expect("YAML");
     documents.into_iter().next().expect("a document")
 }
 
-fn list<'a>(of: &'a Yaml<'static>, key: &str) -> &'a [Yaml<'static>] {
+/// What is under a key, which must be a list.
+pub fn list<'a>(of: &'a Yaml<'static>, key: &str) -> &'a [Yaml<'static>] {
     of.as_mapping_get(key).and_then(Yaml::as_sequence).unwrap_or_else(|| panic!("a list {key} in {of:?}"))
 }
 
-fn text(of: &Yaml<'static>, key: &str) -> Option<String> {
+/// What is under a key, if it is a text.
+pub fn text(of: &Yaml<'static>, key: &str) -> Option<String> {
     of.as_mapping_get(key)?.as_str().map(str::to_owned)
 }
 
@@ -73,41 +75,19 @@ pub fn all() -> Vec<Rule> {
     PROMETHEUS.into_iter().chain([LOKI]).flat_map(rules).collect()
 }
 
-/// promtool's files.
-pub fn cases() -> Vec<PathBuf> {
-    let folder = folder().join("tests");
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    files
-}
-
-/// The alerts that have a case in which they fire, and those that have one in which they do not.
-pub fn covered() -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut firing, mut silent) = (BTreeSet::new(), BTreeSet::new());
-    for document in cases().into_iter().map(read) {
-        let tests =
-            list(&document, "tests").iter().filter(|test| test.contains_mapping_key("alert_rule_test"));
-        for check in tests.flat_map(|test| list(test, "alert_rule_test")) {
-            let name = text(check, "alertname").expect("a name");
-            if list(check, "exp_alerts").is_empty() { &mut silent } else { &mut firing }.insert(name);
-        }
+/// A value as JSON.
+pub fn json(of: &Yaml<'static>) -> Value {
+    if let Some(mapping) = of.as_mapping() {
+        let entry = |(key, value): (&Yaml<'static>, &Yaml<'static>)| {
+            (key.as_str().expect("a text").to_owned(), json(value))
+        };
+        return mapping.iter().map(entry).collect::<Map<_, _>>().into();
     }
-    (firing, silent)
-}
-
-/// The expressions that cases of recorded series ask.
-pub fn asked() -> Vec<String> {
-    let mut asked = Vec::new();
-    for document in cases().into_iter().map(read) {
-        let tests =
-            list(&document, "tests").iter().filter(|test| test.contains_mapping_key("promql_expr_test"));
-        let checks = tests.flat_map(|test| list(test, "promql_expr_test"));
-        asked.extend(
-            checks
-                .filter(|check| !list(check, "exp_samples").is_empty())
-                .filter_map(|check| text(check, "expr")),
-        );
+    if let Some(sequence) = of.as_sequence() {
+        return sequence.iter().map(json).collect();
     }
-    asked
+    if let Some(number) = of.as_integer() {
+        return number.into();
+    }
+    of.as_str().map_or(Value::Null, Value::from)
 }
