@@ -117,52 +117,91 @@ const talkers = line(
   ),
 );
 
-const quotas = line(
-  9,
-  graph(
-    {
-      title: "Held back by quotas",
-      description: "Detections beyond quota.detections_per_second of a tenant, each second.",
-      unit: "cps",
-    },
-    range(
-      `sum by (tenant) (rate(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__rate_interval]))`,
-      "{{tenant}}",
+/** A gauge of each tenant beside its bound, on the node where it is nearest to it. */
+const part = (of: string, bound: string) =>
+  `max by (tenant) (${of} / max by (instance, tenant) (${ofTenant(bound)}))`;
+
+const quotas = [
+  line(
+    8,
+    graph(
+      {
+        title: "Quota used",
+        description:
+          "Detections of a tenant as part of its quota.detections_per_second, on the node where it has most; only tenants with a quota. Above 100 % the burst is used up, and then the rest is held back.",
+        unit: "percentunit",
+      },
+      range(
+        part(
+          `sum by (instance, tenant) (rate(${series()}[$__rate_interval]))`,
+          "yagura_tenant_quota_detections_per_second",
+        ),
+        "{{tenant}}",
+      ),
+    ),
+    graph(
+      {
+        title: "Held back by quotas",
+        description: "Detections beyond quota.detections_per_second of a tenant, each second.",
+        unit: "cps",
+      },
+      range(
+        `sum by (tenant) (rate(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__rate_interval]))`,
+        "{{tenant}}",
+      ),
+    ),
+    graph(
+      {
+        title: "Budget of series used",
+        description:
+          "Series of a tenant's detections as part of its quota.series, on the node with most of them. At 100 % namespace and then rule become ~other.",
+        unit: "percentunit",
+      },
+      range(part(`count by (instance, tenant) (${series()})`, "yagura_tenant_quota_series"), "{{tenant}}"),
     ),
   ),
-  graph(
-    {
-      title: "Series of detections",
-      description:
-        "Of each tenant, on the node with most of them. At quota.series (2,000 unless it says otherwise) namespace and then rule become ~other.",
-      unit: "locale",
-    },
-    range(`max by (tenant) (count by (tenant, instance) (${series()}))`, "{{tenant}}"),
-  ),
-  perInterval(
-    {
-      title: "Beyond the series budget",
-      description:
-        "Detections that are counted as ~other because their tenant's budget of series is used up. Sums are exact all the same.",
-      unit: "locale",
-    },
-    range(
-      `${hitsBy("tenant", "$__interval", 'namespace="~other"')} or 0 * sum by (tenant) (${series()})`,
-      "{{tenant}}",
+  line(
+    8,
+    perInterval(
+      {
+        title: "Beyond the series budget",
+        description:
+          "Detections that are counted as ~other because their tenant's budget of series is used up. Sums are exact all the same.",
+        unit: "locale",
+      },
+      range(
+        `${hitsBy("tenant", "$__interval", 'namespace="~other"')} or 0 * sum by (tenant) (${series()})`,
+        "{{tenant}}",
+      ),
+    ),
+    graph(
+      {
+        title: "Share of the journal used",
+        description:
+          "A tenant's detections in the journal as part of its share, quota.journal, on the node where it is nearest to it. At 100 % its oldest go.",
+        unit: "percentunit",
+      },
+      range(
+        part(
+          `max by (instance, tenant) (${ofTenant("yagura_journal_tenant_size_bytes")})`,
+          "yagura_journal_tenant_limit_bytes",
+        ),
+        "{{tenant}}",
+      ),
+    ),
+    graph(
+      {
+        title: "Removed from the journal",
+        description: "Detections that a bound of the journal removed: share is the tenant's own part, quota.journal.",
+        unit: "cps",
+      },
+      range(
+        `sum by (tenant, bound) (rate(${ofTenant("yagura_journal_removed_total")}[$__rate_interval]))`,
+        "{{tenant}}: {{bound}}",
+      ),
     ),
   ),
-  graph(
-    {
-      title: "Removed from the journal",
-      description: "Detections that a bound of the journal removed: share is the tenant's own part, quota.journal.",
-      unit: "cps",
-    },
-    range(
-      `sum by (tenant, bound) (rate(${ofTenant("yagura_journal_removed_total")}[$__rate_interval]))`,
-      "{{tenant}}: {{bound}}",
-    ),
-  ),
-);
+];
 
 const daemons = [
   line(
@@ -225,7 +264,7 @@ export const platform = () =>
       { title: "Summary", lines: [summary] },
       { title: "Tenants", lines: tenants },
       { title: "Top talkers", lines: [talkers] },
-      { title: "Quotas and budgets", lines: [quotas] },
+      { title: "Quotas and budgets", lines: quotas },
       { title: "Daemons", lines: daemons },
     ],
   });

@@ -16,8 +16,13 @@ export const journal = [
       range(`min by (instance) (${ofNode("yagura_journal_up")})`, "{{instance}}"),
     ),
     graph(
-      { title: "Journal's size", description: "What counts against journal.max_size.", unit: "bytes" },
+      {
+        title: "Journal's size",
+        description: "What the detections in it count, and journal.max_size, the smallest of all nodes.",
+        unit: "bytes",
+      },
       range(`max by (instance) (${ofNode("yagura_journal_size_bytes")})`, "{{instance}}"),
+      range(`min(${ofNode("yagura_journal_limit_bytes")})`, "max_size"),
     ),
     graph(
       { title: "Written to the journal", description: "Detections written, each second.", unit: "cps" },

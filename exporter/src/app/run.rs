@@ -131,9 +131,9 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     };
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     for tenant in tenants.iter() {
-        metrics.bound_series(&tenant.name, tenant.max_series);
-        ledger.journal.begin(&tenant.name);
+        metrics.quota(&tenant.name, tenant.quota.rate, tenant.max_series);
     }
+    ledger.journal.begin(&config.journal, tenants.iter().map(|tenant| &*tenant.name));
     let health = Arc::new(Health::default());
     let intake =
         config.audit.enabled.then(|| Arc::new(Intake::new(&config.audit, Arc::clone(&ledger.audit))));

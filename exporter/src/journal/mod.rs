@@ -44,6 +44,13 @@ pub struct Settings {
 /// What a tenant may use of the journal if nothing else is said.
 pub const DEFAULT_SHARE: f64 = 0.5;
 
+impl Settings {
+    /// Bytes that a tenant may use.
+    pub fn share_of(&self, tenant: &str) -> u64 {
+        (self.shares.get(tenant).copied().unwrap_or(DEFAULT_SHARE) * self.max_size as f64) as u64
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{DEFAULT_SHARE, Settings};
+use super::Settings;
 
 /// Detections removed by one statement: the writer must not be kept from its queue for long.
 const CHUNK: i64 = 500;
@@ -81,12 +81,15 @@ impl Usage {
         self.total
     }
 
+    pub fn by_tenant(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.by_tenant.iter().map(|(tenant, weight)| (tenant.as_str(), *weight))
+    }
+
     /// A tenant that has more than it may, which bound says so, and by how much: one above its share, or the largest
     /// if all together are too much.
     fn excess(&self, settings: &Settings) -> Option<(String, Bound, u64)> {
         let above = |(tenant, weight): (&String, &u64)| {
-            let share = settings.shares.get(tenant).copied().unwrap_or(DEFAULT_SHARE);
-            let excess = weight.saturating_sub((share * settings.max_size as f64) as u64);
+            let excess = weight.saturating_sub(settings.share_of(tenant));
             (excess > 0).then(|| (tenant.clone(), Bound::Share, excess))
         };
         if let Some(found) = self.by_tenant.iter().find_map(above) {

@@ -90,6 +90,7 @@ fn no_more_goes_than_must() {
     let (bound, heaviest) = ((1 << 20) / 10, 256 + 200);
     assert!(weight <= bound && weight + heaviest > bound, "{weight} of {bound}");
     assert_eq!(kept.removed("shop", Bound::Share) as usize, 400 - lines.len());
+    assert_eq!(kept.counters.size_of("shop") as usize, weight);
     assert_eq!(lines.last().map(|line| number(line)), Some(399));
 }
 

@@ -124,7 +124,7 @@ impl Journal {
                 other => break other,
             }
         };
-        self.counters.size(usage.total());
+        self.counters.size(usage.total(), usage.by_tenant());
         if let Err(source) = result {
             let error = JournalError::Database { path: self.settings.path.clone(), source };
             self.trouble(&error);
@@ -137,7 +137,7 @@ impl Journal {
         let result = usage.shrink(connection, &self.settings, |tenant, bound, removed| {
             counters.removed(tenant, bound, removed.detections);
         });
-        self.counters.size(usage.total());
+        self.counters.size(usage.total(), usage.by_tenant());
         if let Err(source) = result {
             let error = JournalError::Database { path: self.settings.path.clone(), source };
             self.trouble(&error);
@@ -155,7 +155,7 @@ impl Journal {
 
     fn use_it(&mut self, open: Open) {
         self.counters.up(true);
-        self.counters.size(open.usage.total());
+        self.counters.size(open.usage.total(), open.usage.by_tenant());
         self.open = Some(open);
         self.lasts.iter().for_each(|(tenant, last)| self.news.tell(tenant, *last));
     }

@@ -328,6 +328,7 @@ fn families(ledger: &Ledger) -> Vec<Family> {
             "What the detections in the journal count against its bound.",
             journal.current_size(),
         ),
+        gauge("yagura_journal_limit_bytes", "The journal's bound.", journal.limit()),
         counter(
             "yagura_journal_written_total",
             &[],

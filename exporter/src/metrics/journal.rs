@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use prometheus::{IntCounterVec, Opts};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
-use crate::journal::Bound;
+use crate::journal::{Bound, Settings};
 
 /// Why detections could not be written.
 pub const FAILURES: [&str; 5] = ["closed", "disk_full", "busy", "damaged", "io"];
@@ -16,8 +16,12 @@ pub struct JournalCounters {
     failed: [AtomicU64; FAILURES.len()],
     set_aside: AtomicU64,
     size: AtomicU64,
+    limit: AtomicU64,
     /// By tenant, of which there are as many as the configuration has, and by bound.
     pub(super) removed: IntCounterVec,
+    /// By tenant; also of those that only the journal still knows.
+    pub(super) sizes: IntGaugeVec,
+    pub(super) limits: IntGaugeVec,
 }
 
 impl JournalCounters {
@@ -26,13 +30,27 @@ impl JournalCounters {
             Opts::new("yagura_journal_removed_total", "Detections that a bound removed from the journal."),
             &["tenant", "bound"],
         )?;
+        let sizes = IntGaugeVec::new(
+            Opts::new(
+                "yagura_journal_tenant_size_bytes",
+                "What a tenant's detections in the journal count against its share.",
+            ),
+            &["tenant"],
+        )?;
+        let limits = IntGaugeVec::new(
+            Opts::new("yagura_journal_tenant_limit_bytes", "A tenant's share of the journal."),
+            &["tenant"],
+        )?;
         Ok(JournalCounters {
             up: AtomicBool::default(),
             written: AtomicU64::default(),
             failed: Default::default(),
             set_aside: AtomicU64::default(),
             size: AtomicU64::default(),
+            limit: AtomicU64::default(),
             removed,
+            sizes,
+            limits,
         })
     }
 
@@ -56,17 +74,27 @@ impl JournalCounters {
         self.set_aside.fetch_add(1, Relaxed);
     }
 
-    pub fn size(&self, size: u64) {
-        self.size.store(size, Relaxed);
+    /// All together, and each tenant's.
+    pub fn size<'t>(&self, total: u64, tenants: impl IntoIterator<Item = (&'t str, u64)>) {
+        self.size.store(total, Relaxed);
+        for (tenant, size) in tenants {
+            self.sizes.with_label_values(&[tenant]).set(i64::try_from(size).unwrap_or(i64::MAX));
+        }
     }
 
     pub fn removed(&self, tenant: &str, bound: Bound, count: u64) {
         self.removed.with_label_values(&[tenant, bound.name()]).inc_by(count);
     }
 
-    /// A tenant's removals begin at 0.
-    pub fn begin(&self, tenant: &str) {
-        Bound::ALL.iter().for_each(|bound| self.removed(tenant, *bound, 0));
+    /// The bounds, for all and for each tenant, whose removals begin at 0.
+    pub fn begin<'t>(&self, settings: &Settings, tenants: impl IntoIterator<Item = &'t str>) {
+        self.limit.store(settings.max_size, Relaxed);
+        for tenant in tenants {
+            Bound::ALL.iter().for_each(|bound| self.removed(tenant, *bound, 0));
+            self.sizes.with_label_values(&[tenant]);
+            let limit = i64::try_from(settings.share_of(tenant)).unwrap_or(i64::MAX);
+            self.limits.with_label_values(&[tenant]).set(limit);
+        }
     }
 
     /// How many of a tenant's a bound has removed.
@@ -88,6 +116,15 @@ impl JournalCounters {
 
     pub fn current_size(&self) -> u64 {
         self.size.load(Relaxed)
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// What a tenant's detections count.
+    pub fn size_of(&self, tenant: &str) -> u64 {
+        self.sizes.with_label_values(&[tenant]).get().unsigned_abs()
     }
 
     pub fn failures(&self) -> Vec<(&'static str, u64)> {

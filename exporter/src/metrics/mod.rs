@@ -19,8 +19,8 @@ mod view;
 use std::time::Instant;
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    proto::MetricFamily,
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, proto::MetricFamily,
 };
 
 use crate::detection::PLATFORM_TENANT;
@@ -39,6 +39,10 @@ pub use remote_write::{Dropped, WriteBalance, WriteCounters, WriteMetrics, Write
 pub use sinks::{LaneBalance, LaneCounters, LaneNumbers, SinkMetrics};
 pub use view::{View, by_owner, owner};
 
+/// Seconds: half a millisecond is what a detection takes on a quiet node, and some seconds what one may wait for its
+/// container to be known.
+const LATENCY_BUCKETS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Most series of a tenant's detections, if nothing else is said.
 const MAX_SERIES: usize = crate::tenants::DEFAULT_SERIES;
 /// The label value that stands for everything beyond a series budget.
@@ -109,6 +113,8 @@ pub struct Metrics {
     registry: Registry,
     detections: detections::Detections,
     quotas: IntCounterVec,
+    quota_rate: GaugeVec,
+    quota_series: IntGaugeVec,
     rules_loaded: IntGauge,
     tenant_rules_broken: IntGaugeVec,
     reloads: IntCounterVec,
@@ -148,7 +154,7 @@ impl Metrics {
         }
         let latency = Histogram::with_opts(
             HistogramOpts::new("yagura_detection_latency_seconds", "From an event to its written detection.")
-                .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0]),
+                .buckets(LATENCY_BUCKETS.to_vec()),
         )?;
         let http_refused = IntCounter::new(
             "yagura_http_connections_refused_total",
@@ -189,6 +195,20 @@ impl Metrics {
             &["tenant"],
         )?;
         quotas.with_label_values(&[PLATFORM_TENANT]);
+        let quota_rate = GaugeVec::new(
+            Opts::new(
+                "yagura_tenant_quota_detections_per_second",
+                "A tenant's quota; there is none for a tenant without one.",
+            ),
+            &["tenant"],
+        )?;
+        let quota_series = IntGaugeVec::new(
+            Opts::new(
+                "yagura_tenant_quota_series",
+                "Most series of yagura_detections_total that a tenant has.",
+            ),
+            &["tenant"],
+        )?;
         registry.register(Box::new(quotas.clone()))?;
         registry.register(Box::new(rules_loaded.clone()))?;
         tenant_rules_broken.with_label_values(&[PLATFORM_TENANT]);
@@ -201,8 +221,11 @@ impl Metrics {
         registry.register(Box::new(audit_requests.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(kernel))?;
-        ledger.journal.begin(PLATFORM_TENANT);
+        registry.register(Box::new(quota_rate.clone()))?;
+        registry.register(Box::new(quota_series.clone()))?;
         registry.register(Box::new(ledger.journal.removed.clone()))?;
+        registry.register(Box::new(ledger.journal.sizes.clone()))?;
+        registry.register(Box::new(ledger.journal.limits.clone()))?;
         registry.register(Box::new(remote_write::WriteCollector::new(ledger.sinks.remote_write.clone())?))?;
         registry.register(Box::new(sinks::SinkCollector::new(ledger.sinks.clone())?))?;
         registry.register(Box::new(collector::LedgerCollector::new(ledger)?))?;
@@ -211,6 +234,8 @@ impl Metrics {
             registry,
             detections,
             quotas,
+            quota_rate,
+            quota_series,
             rules_loaded,
             tenant_rules_broken,
             reloads,
@@ -242,9 +267,14 @@ impl Metrics {
         }
     }
 
-    /// Bounds the series of a tenant's detections, before the first of them.
-    pub fn bound_series(&self, tenant: &str, bound: usize) {
-        self.detections.bound(tenant, bound);
+    /// Bounds the series of a tenant's detections, before the first of them, and says what its quota is: `rate` detections a
+    /// second, 0 if as many as it likes.
+    pub fn quota(&self, tenant: &str, rate: f64, series: usize) {
+        self.detections.bound(tenant, series);
+        self.quota_series.with_label_values(&[tenant]).set(i64::try_from(series).unwrap_or(i64::MAX));
+        if rate > 0.0 {
+            self.quota_rate.with_label_values(&[tenant]).set(rate);
+        }
     }
 
     /// The counter of what a tenant's quota held back.

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use exporter_common::{counters::TypeCounters, event_type::EventType};
 
 use super::*;
-use crate::{audit::Stage, kernel::ProgramRuns};
+use crate::{audit::Stage, journal::Settings, kernel::ProgramRuns};
 
 fn kernel() -> KernelNumbers {
     let counters = TypeCounters {
@@ -54,7 +54,9 @@ fn metrics() -> Metrics {
     let alertmanager = ledger.sinks.alertmanager("s");
     alertmanager.tenant("t", 0, 0);
     alertmanager.peer("a");
+    ledger.journal.begin(&Settings::default(), ["t"]);
     let metrics = Metrics::new(ledger).unwrap();
+    metrics.quota("t", 2.5, 100);
     metrics.detections_of(series("A rule", "Warning"));
     metrics
 }
@@ -101,6 +103,24 @@ fn the_ledger_balances() {
     assert_eq!((balance.seen, balance.lost), (111, 16));
     assert_eq!(balance.detections, balance.delivered + balance.suppressed + balance.dropped);
     assert_eq!(balance.dropped, 3);
+}
+
+#[test]
+fn bounds_stand_beside_what_they_bound() {
+    let metrics = metrics();
+    metrics.quota("unlimited", 0.0, 7);
+    let text = metrics.text(View::Everything).unwrap();
+    for (series, value) in [
+        ("yagura_tenant_quota_detections_per_second{tenant=\"t\"}", Some(2.5)),
+        ("yagura_tenant_quota_detections_per_second{tenant=\"unlimited\"}", None),
+        ("yagura_tenant_quota_series{tenant=\"t\"}", Some(100.0)),
+        ("yagura_tenant_quota_series{tenant=\"unlimited\"}", Some(7.0)),
+        ("yagura_journal_limit_bytes", Some(536_870_912.0)),
+        ("yagura_journal_tenant_limit_bytes{tenant=\"t\"}", Some(268_435_456.0)),
+        ("yagura_journal_tenant_size_bytes{tenant=\"t\"}", Some(0.0)),
+    ] {
+        assert_eq!(sample(&text, series), value, "{series}\n{text}");
+    }
 }
 
 #[test]

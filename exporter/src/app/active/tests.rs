@@ -81,7 +81,7 @@ fn fixture(rule_limit: RateLimit, change: impl FnOnce(&mut Tenant)) -> Fixture {
         sinks: crate::metrics::SinkMetrics::default(),
     };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
-    tenants.iter().for_each(|tenant| metrics.bound_series(&tenant.name, tenant.max_series));
+    tenants.iter().for_each(|tenant| metrics.quota(&tenant.name, tenant.quota.rate, tenant.max_series));
     let files = [SourceFile { name: "base.yaml".into(), text: BASE.into() }];
     let options = LoadOptions { rule_matching: RuleMatching::First, ..LoadOptions::default() };
     let base = rules::load(&files, &options).rules.unwrap();
