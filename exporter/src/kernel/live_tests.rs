@@ -375,7 +375,7 @@ fn produced_is_delivered_plus_lost() {
 /// Opens a path again and again until the reader, which may sleep for [`PATIENCE`] at once, has seen it
 /// `count` times. No single sleep may last so long.
 fn reads_without_oversleeping(ring: &mut Ring, path: &str, count: usize) {
-    ring.longest_sleep = PATIENCE;
+    ring.first_sleep = PATIENCE;
     let stop = Arc::new(AtomicBool::new(false));
     let opener = thread::spawn({
         let (path, stop) = (path.to_owned(), Arc::clone(&stop));
@@ -411,11 +411,10 @@ fn a_blocked_reader_is_woken_by_an_event() {
     // Once more after a sleep that timed out while a wakeup was asked for, and an event after it: the request
     // is used up then, and must be made anew.
     for _ in 0..10 {
-        ring.longest_sleep = Duration::from_millis(1);
         while ring.drain(|_| {}) > 0 {
             ring.wait(PATIENCE);
         }
-        ring.wait(PATIENCE);
+        ring.wait(Duration::from_millis(1));
         try_open(&path);
         reads_without_oversleeping(&mut ring, &path, 2);
     }
@@ -428,7 +427,7 @@ fn a_waker_ends_a_wait() {
     }
     let mut kernel = load();
     let mut ring = kernel.take_ring().unwrap();
-    ring.longest_sleep = PATIENCE;
+    ring.first_sleep = PATIENCE;
     let waker = ring.waker();
     // Nothing is attached, so nothing but the waker can end these.
     for _ in 0..5 {

@@ -12,10 +12,11 @@ use std::time::Duration;
 /// millisecond. What a wakeup costs is shared by what came meanwhile.
 pub(super) const NAP: Duration = Duration::from_micros(1500);
 
-/// Longest sleep of a reader that asked to be woken. A program that read the request's flag just before it
+/// Longest first sleep of a reader that has asked to be woken. A program that read the request's flag just before it
 /// was set, and was then held up by more than the reader's patience, leaves a record without a wakeup: this
-/// is the latest at which it is found if no other record follows.
-pub(super) const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+/// is when it is found if no other record follows. Whoever runs after that has seen the flag, so later sleeps
+/// may last as long as the caller likes: an idle node is not woken for nothing.
+pub(super) const FIRST_SLEEP: Duration = Duration::from_millis(250);
 
 /// What to do before the next drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use rustix::{
 
 use super::{
     counters::RingErrors,
-    pace::{self, Drained, LONGEST_SLEEP, NAP, Step},
+    pace::{self, Drained, FIRST_SLEEP, NAP, Step},
     ring_pages::{RECORD_HEADER, RingPages},
 };
 
@@ -70,11 +70,13 @@ pub struct Ring {
     wake: Array<MapData, u32>,
     /// The kernel side was asked to wake us and has not done it yet.
     armed: bool,
+    /// How long it has slept since.
+    slept: Duration,
     /// A fill from which on sleeping is out of the question.
     backlog_bytes: u64,
     drained: usize,
-    /// [`LONGEST_SLEEP`], but for a test that would not notice a missing wakeup otherwise.
-    pub(super) longest_sleep: Duration,
+    /// [`FIRST_SLEEP`], but for a test that would not notice a missing wakeup otherwise.
+    pub(super) first_sleep: Duration,
 }
 
 impl fmt::Debug for Ring {
@@ -105,9 +107,10 @@ impl Ring {
             waker,
             wake,
             armed: false,
+            slept: Duration::ZERO,
             backlog_bytes,
             drained: 0,
-            longest_sleep: LONGEST_SLEEP,
+            first_sleep: FIRST_SLEEP,
         })
     }
 
@@ -123,8 +126,8 @@ impl Ring {
     }
 
     /// Sleeps until it is worth to drain again: not at all while there is a backlog, [`NAP`]
-    /// while events flow, else until an event comes, a [`Waker`] wakes, or `timeout` or a quarter of a second
-    /// has passed.
+    /// while events flow, else until an event comes, a [`Waker`] wakes, or `timeout` has passed; the first time
+    /// after events, a quarter of a second at most.
     pub fn wait(&mut self, timeout: Duration) {
         let step = pace::next(Drained {
             records: self.drained,
@@ -140,12 +143,12 @@ impl Ring {
             Step::Nap => {
                 self.sleep(NAP.min(timeout));
             }
-            Step::Block => self.block(timeout.min(self.longest_sleep)),
+            Step::Block => self.block(timeout),
         }
         self.drained = 0;
     }
 
-    fn block(&mut self, timeout: Duration) {
+    fn block(&mut self, mut timeout: Duration) {
         if !self.armed {
             if let Err(error) = self.wake.set(0, 1u32, 0) {
                 // Without a wakeup to count on, napping keeps the latency; it costs CPU, not events.
@@ -153,7 +156,7 @@ impl Ring {
                 self.sleep(NAP.min(timeout));
                 return;
             }
-            self.armed = true;
+            (self.armed, self.slept) = (true, Duration::ZERO);
             // A program that read the flag before it was set submits its record without a wakeup, some
             // hundred nanoseconds later: look for a few microseconds more.
             for _ in 0..GRACE_SPINS {
@@ -164,8 +167,14 @@ impl Ring {
                 std::hint::spin_loop();
             }
         }
+        let first = self.first_sleep.saturating_sub(self.slept);
+        if !first.is_zero() {
+            timeout = timeout.min(first);
+        }
         if self.sleep(timeout) {
             self.disarm();
+        } else {
+            self.slept = self.slept.saturating_add(timeout);
         }
     }
 
