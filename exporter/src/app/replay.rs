@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     detection::{Detection, Formatter, Identity},
     enrich::{EnrichOptions, Enricher, snapshot::Snapshot},
-    metrics::{EngineCounters, JournalCounters, Ledger, Metrics},
+    metrics::{EngineCounters, Ledger, Metrics},
     recording::{Frame, Reader, RecordingError, records},
     rules::RuleSet,
     tenants::Tenants,
@@ -116,17 +116,7 @@ fn feed(
         cluster: config.cluster.clone(),
     };
     let formatter = Formatter::new(identity, config.output.clone());
-    let ledger = Ledger {
-        kernel: Arc::new(|| None),
-        engine: Arc::clone(counters),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new()?),
-        sinks: crate::metrics::SinkMetrics::default(),
-    };
+    let ledger = Ledger { engine: Arc::clone(counters), ..Ledger::new(Arc::new(|| None))? };
     // Whose a container was is not recorded: everything is the platform's.
     let tenants = Arc::new(Tenants::new(&[], &meta.hostname, config.rate_limit));
     let metrics = Arc::new(Metrics::new(ledger)?);

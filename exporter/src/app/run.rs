@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     detection::Identity,
     kernel::Counters,
-    metrics::{JournalCounters, Ledger, Metrics},
+    metrics::{Ledger, Metrics},
     rules::LoadOptions,
     tenants::Tenants,
     web,
@@ -118,17 +118,7 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::system("signals"))?;
 
     let counters: Arc<OnceLock<Counters>> = Arc::default();
-    let ledger = Ledger {
-        kernel: live::source(Arc::clone(&counters)),
-        engine: Arc::default(),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new()?),
-        sinks: crate::metrics::SinkMetrics::default(),
-    };
+    let ledger = Ledger::new(live::source(Arc::clone(&counters)))?;
     let metrics = Arc::new(Metrics::new(ledger.clone())?);
     for tenant in tenants.iter() {
         metrics.quota(&tenant.name, tenant.quota.rate, tenant.max_series);

@@ -32,17 +32,7 @@ fn kernel() -> KernelNumbers {
 }
 
 fn ledger() -> Ledger {
-    Ledger {
-        kernel: Arc::new(|| Some(kernel())),
-        engine: Arc::default(),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: SinkMetrics::default(),
-    }
+    Ledger::new(Arc::new(|| Some(kernel()))).unwrap()
 }
 
 fn metrics() -> Metrics {

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     audit::{Intake, Taken},
     config::{AuditConfig, TokenConfig, WebConfig},
-    metrics::{JournalCounters, Ledger, Series, SinkMetrics, View},
+    metrics::{Ledger, Series, View},
     secret::Secret,
 };
 
@@ -46,17 +46,7 @@ fn start() -> Running {
 }
 
 fn serve(web: &WebConfig) -> Running {
-    let ledger = Ledger {
-        kernel: Arc::new(|| None),
-        engine: Arc::default(),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: SinkMetrics::default(),
-    };
+    let ledger = Ledger::new(Arc::new(|| None)).unwrap();
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let health = Arc::new(Health::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

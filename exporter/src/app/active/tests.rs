@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     detection::PLATFORM_TENANT,
     fields::{Source, scheme},
-    metrics::{EngineCounters, JournalCounters, Ledger},
+    metrics::{EngineCounters, Ledger},
     rules::{self, LoadOptions, RuleMatching, Selection, Selector, SourceFile},
     tenants::{Pattern, Tenant},
 };
@@ -69,17 +69,7 @@ fn fixture(rule_limit: RateLimit, change: impl FnOnce(&mut Tenant)) -> Fixture {
     let mut shop = tenant("shop");
     change(&mut shop);
     let tenants = Arc::new(Tenants::new(&[shop, tenant("bank")], "", limit(0.0, 1)));
-    let ledger = Ledger {
-        kernel: Arc::new(|| None),
-        engine: Arc::default(),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: crate::metrics::SinkMetrics::default(),
-    };
+    let ledger = Ledger::new(Arc::new(|| None)).unwrap();
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     tenants.iter().for_each(|tenant| metrics.quota(&tenant.name, tenant.quota.rate, tenant.max_series));
     let files = [SourceFile { name: "base.yaml".into(), text: BASE.into() }];

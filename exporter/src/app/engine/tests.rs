@@ -9,7 +9,7 @@ use crate::{
         container::{Container, Image},
     },
     event::builder::RecordBuilder,
-    metrics::{JournalCounters, Ledger, Metrics},
+    metrics::{Ledger, Metrics},
     rules::{self, LoadOptions, Priority, RuleMatching, SourceFile},
 };
 
@@ -44,17 +44,7 @@ fn active(text: &str, matching: RuleMatching, metrics: &Arc<Metrics>, limit: &Ra
 
 fn fixture(matching: RuleMatching, limit: RateLimit) -> Fixture {
     let counters: Arc<EngineCounters> = Arc::default();
-    let ledger = Ledger {
-        kernel: Arc::new(|| None),
-        engine: Arc::clone(&counters),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: crate::metrics::SinkMetrics::default(),
-    };
+    let ledger = Ledger { engine: Arc::clone(&counters), ..Ledger::new(Arc::new(|| None)).unwrap() };
     let metrics = Arc::new(Metrics::new(ledger).unwrap());
     let active = active(RULES, matching, &metrics, &limit);
     let boot = 1_700_000_000_000_000_000;

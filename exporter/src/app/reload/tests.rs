@@ -6,10 +6,7 @@ use exporter_common::{
 };
 
 use super::*;
-use crate::{
-    app::hot::SwapError,
-    metrics::{JournalCounters, Ledger},
-};
+use crate::{app::hot::SwapError, metrics::Ledger};
 
 /// Records what is asked of it, and fails at the given step.
 #[derive(Default)]
@@ -70,17 +67,7 @@ fn rule(name: &str, condition: &str) -> String {
 }
 
 fn metrics() -> Metrics {
-    let ledger = Ledger {
-        kernel: Arc::new(|| None),
-        engine: Arc::default(),
-        audit: Arc::default(),
-        stdout: Arc::default(),
-        recording: Arc::default(),
-        containers: Arc::default(),
-        kubernetes: Arc::default(),
-        journal: Arc::new(JournalCounters::new().unwrap()),
-        sinks: crate::metrics::SinkMetrics::default(),
-    };
+    let ledger = Ledger::new(Arc::new(|| None)).unwrap();
     Metrics::new(ledger).unwrap()
 }
 
