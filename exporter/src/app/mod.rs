@@ -47,5 +47,5 @@ pub use live::StartError;
 pub use logging::init as init_logging;
 pub use replay::{ReplayError, ReplayOptions, Speed, replay};
 pub use run::{RecordOptions, RunError, RunOptions, identity, run};
-pub use sinks::{lane, try_remote_write};
+pub use sinks::{try_lane, try_remote_write};
 pub use sources::{RuleSources, SourceError};
