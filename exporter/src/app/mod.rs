@@ -22,6 +22,7 @@ mod host_etc;
 mod hot;
 mod keep;
 mod limit;
+mod lineage;
 mod live;
 mod logging;
 mod names;
