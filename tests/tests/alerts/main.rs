@@ -14,7 +14,7 @@ use std::{
 };
 
 use end_to_end::{
-    alerts::{LOKI, PROMETHEUS, all, folder, rules},
+    alerts::{LOKI, PROMETHEUS, all, folder, list, read, rules, text},
     install, repository,
 };
 
@@ -107,6 +107,18 @@ fn every_alert_says_what_it_is_and_what_to_do() {
         runbooks.len(),
         "each row of docs/alerts.md is an alert's"
     );
+}
+
+/// A recorded value is gone after five minutes: at an interval near that, one late evaluation leaves a gap.
+#[test]
+fn rules_are_evaluated_more_often_than_their_values_last() {
+    for file in PROMETHEUS {
+        for group in list(&read(folder().join(file)), "groups") {
+            let interval = text(group, "interval").expect("an interval");
+            let known = ["30s", "1m", "2m"].contains(&interval.as_str());
+            assert!(known, "{file}: {interval}");
+        }
+    }
 }
 
 #[test]
