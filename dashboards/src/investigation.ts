@@ -13,7 +13,7 @@ const THIS = `${stream()} |= "$uuid"`;
 const ITS_POD = '|= "$pod"';
 
 const RULE = { priority: { as: "Priority", width: 100 }, rule: { as: "Rule", width: 230, link: toRule() } };
-const DETECTION = { detection: { as: "Detection", width: 110, link: toDetection() } };
+const DETECTION = { detection: { as: "Detection", width: 110, link: toDetection("chosen") } };
 
 const one = [
   line(
@@ -61,6 +61,7 @@ const one = [
         container: { as: "Container" },
         image: { as: "Image" },
         node: { as: "Node", width: 100 },
+        detection: { as: "Detection", width: 110, link: toDetection("row") },
       },
       lines(`${THIS} ${log.process} | detection=~"$uuid.*"`, 5),
     ),
