@@ -36,7 +36,19 @@ pub struct Detection {
     pub tenant: Arc<str>,
     /// The Kubernetes namespace that it is about.
     pub namespace: Option<Arc<str>>,
+    /// Of the process that made the event, the parent first.
+    pub ancestors: Vec<Ancestor>,
     pub correlation: Option<Box<Correlation>>,
+}
+
+/// A process above another. What is not known of it is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ancestor {
+    pub pid: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exepath: Option<Box<str>>,
 }
 
 /// What the other source knows of the same pod at the same time. It is a tie, not a proof.
@@ -106,6 +118,7 @@ impl Detection {
             uuid: Uuid::new_v4(),
             tenant: Arc::clone(tenant),
             namespace: None,
+            ancestors: Vec::new(),
             correlation: None,
         }
     }
@@ -124,6 +137,7 @@ impl Detection {
             uuid: Uuid::new_v4(),
             tenant: PLATFORM_TENANT.into(),
             namespace: None,
+            ancestors: Vec::new(),
             correlation: None,
         }
     }
@@ -139,8 +153,12 @@ impl Detection {
                 }
         }
         let fields: usize = self.output_fields.iter().map(|(name, value)| name.len() + 24 + of(value)).sum();
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let ancestors = self.ancestors.iter();
+        let ancestors: usize =
+            ancestors.map(|one| size_of::<Ancestor>() + text(&one.name) + text(&one.exepath)).sum();
         let related = self.correlation.as_ref().map_or(0, |correlation| correlation.detections.len());
-        size_of::<Detection>() + self.message.len() + fields + related * size_of::<Related>()
+        size_of::<Detection>() + self.message.len() + fields + ancestors + related * size_of::<Related>()
     }
 }
 
@@ -182,6 +200,8 @@ struct Line<'a> {
     node: &'a str,
     incomplete_fields: &'a [String],
     threats: [&'static str; 0],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ancestors: &'a [Ancestor],
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation: Option<&'a Correlation>,
 }
@@ -241,6 +261,7 @@ impl Formatter {
             node,
             incomplete_fields: &detection.incomplete_fields,
             threats: [],
+            ancestors: &detection.ancestors,
             correlation: detection.correlation.as_deref(),
             time: iso,
         };
@@ -335,6 +356,7 @@ mod tests {
             uuid: Uuid::nil(),
             tenant: PLATFORM_TENANT.into(),
             namespace: None,
+            ancestors: Vec::new(),
             correlation: None,
         }
     }

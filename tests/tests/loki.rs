@@ -272,3 +272,20 @@ fn without_an_organisation_nothing_is_lost() {
     assert!(said.contains("401") && said.contains("no org id"), "{said}");
     assert!(loki.streams().is_empty());
 }
+
+#[test]
+fn a_sink_for_one_tenant_is_tried_as_that_tenant() {
+    let (folder, address) = (tempfile::tempdir().expect("a folder"), free_address());
+    let loki = Loki::start(address, None, |_| false, |_| None);
+    let path = folder.path().join("yagura.yaml");
+    let config = format!(
+        "sinks:\n- {{name: loki, type: loki, url: 'http://{address}/', tenants: [shop], tenant_ids: [{{tenant: shop, id: s-1}}]}}\n\
+         tenants:\n- {{name: shop, match: {{namespaces: [shop]}}}}\n"
+    );
+    fs::write(&path, config).expect("a file");
+    let output = yagura(&["sink", "test", "--config", path.to_str().expect("text")]);
+    assert!(output.status.success(), "{output:?}");
+    let streams = loki.streams();
+    let [((org, labels), entries)] = &*streams.into_iter().collect::<Vec<_>>() else { panic!("one stream") };
+    assert_eq!((&**org, &*labels["tenant"], entries.len()), ("s-1", "shop", 1));
+}

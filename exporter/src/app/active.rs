@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     limit::Bucket,
+    lineage,
     sets::{OwnSets, Sets, exception_of},
 };
 use crate::{
@@ -90,6 +91,8 @@ struct Exceptions {
     set: Arc<RuleSet>,
     /// By rule of the set: the base's rules that it is about.
     about: Arc<[Vec<usize>]>,
+    /// By rule of the base: how often one held.
+    held: Arc<[Option<IntCounter>]>,
 }
 
 /// What a thread brings to [`Active::apply`].
@@ -242,9 +245,15 @@ impl Active {
                     let hearing = Hearing::new(&judged, all, &tenant.name, metrics, limit);
                     (judged, hearing)
                 });
-                let exceptions = exceptions.map(|set| Exceptions {
-                    about: set.rules().iter().map(|rule| about(rule, &tenant.scope, &base.set)).collect(),
-                    set: Arc::new(set),
+                let exceptions = exceptions.map(|set| {
+                    let about: Arc<[Vec<usize>]> =
+                        set.rules().iter().map(|rule| about(rule, &tenant.scope, &base.set)).collect();
+                    let count = |(id, rule): (usize, &RuleState)| {
+                        let is_about = about.iter().any(|about| about.contains(&id));
+                        is_about.then(|| metrics.excepted_of(&tenant.name, &rule.name))
+                    };
+                    let held = base.rules.iter().enumerate().map(count).collect();
+                    Exceptions { set: Arc::new(set), about, held }
                 });
                 Scope {
                     tenant: Arc::clone(&tenant.name),
@@ -421,6 +430,9 @@ impl Exceptions {
         self.set.evaluate(subject, scratch, |exception| {
             excused |= self.about.get(exception.id).is_some_and(|about| about.contains(&rule));
         });
+        if excused {
+            self.held.get(rule).into_iter().flatten().for_each(IntCounter::inc);
+        }
         excused
     }
 }
@@ -482,6 +494,7 @@ fn detection(
         uuid: Uuid::new_v4(),
         tenant: Arc::clone(tenant),
         namespace: namespace.map(Into::into),
+        ancestors: lineage::ancestors(subject),
         correlation: None,
     }
 }

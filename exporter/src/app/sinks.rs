@@ -1,11 +1,15 @@
 //! From configured sinks to running ones.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
-    config::{Config, SinkConfig, SinkKind},
-    delivery::{Delivery, Lane, Setup, Sink},
-    detection::Identity,
+    config::{Config, Format, OutputConfig, SinkConfig, SinkKind},
+    delivery::{Delivery, Entry, Feed, Lane, Sent, Setup, Sink},
+    detection::{Detection, Formatter, Identity},
     journal::News,
     metrics::{Gather, Ledger, Metrics, SinkMetrics},
     sinks::{
@@ -95,16 +99,53 @@ pub async fn try_remote_write(config: &Config, sink: &SinkConfig) -> Result<(), 
         return Err("it takes no samples".into());
     };
     let Identity { node, cluster, .. } = super::identity(config);
-    let tenants = Tenants::new(&config.tenants, &node, config.rate_limit);
-    let Some(tenant) = tenants.iter().find(|tenant| feed.filter.wants_tenant(&tenant.name)) else {
-        return Err("it is for none of the tenants of this node".into());
-    };
     let external = external_labels(&node, &cluster, &settings.external_labels);
-    try_out(settings, &tenant.name, external).await
+    try_out(settings, &whose(config, feed)?, external).await
+}
+
+/// Sends one made-up detection to a sink that takes detections, as of the first tenant that it is for. The error is what
+/// came back.
+pub async fn try_lane(config: &Config, sink: &SinkConfig) -> Result<(), String> {
+    let Some(lane) = lane(sink, &SinkMetrics::default()) else {
+        return Err("it takes no detections".into());
+    };
+    let tenant = whose(config, &sink.feed)?;
+    let entry = synthetic(config, &tenant);
+    let Sent { refusal, .. } = lane.sink.send(&tenant, std::slice::from_ref(&entry)).await;
+    refusal.map_or(Ok(()), |refusal| Err(refusal.to_string()))
+}
+
+/// The first tenant of this node that a sink is for.
+fn whose(config: &Config, feed: &Feed) -> Result<Arc<str>, String> {
+    let tenants = Tenants::new(&config.tenants, &super::identity(config).node, config.rate_limit);
+    let wanted = tenants.iter().find(|tenant| feed.filter.wants_tenant(&tenant.name));
+    let none = || "it is for none of the tenants of this node".to_owned();
+    wanted.map(|tenant| Arc::clone(&tenant.name)).ok_or_else(none)
+}
+
+/// As the journal would have it.
+fn synthetic(config: &Config, tenant: &Arc<str>) -> Entry {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    let detection = Detection { tenant: Arc::clone(tenant), ..Detection::of_test(now) };
+    let whole = OutputConfig { format: Format::Json, ..Config::default().output };
+    let mut line = Vec::new();
+    Formatter::new(super::identity(config), whole).json(&detection, &mut line);
+    Entry {
+        seq: 1,
+        time_ns: i64::try_from(now).unwrap_or(i64::MAX),
+        written_ns: i64::try_from(now).unwrap_or(i64::MAX),
+        namespace: None,
+        source: detection.source.into(),
+        priority: detection.priority,
+        rule: detection.rule.to_string(),
+        tags: detection.tags.to_vec(),
+        line: String::from_utf8_lossy(&line).into_owned(),
+    }
 }
 
 /// A sink of detections that is ready to be used.
-pub fn lane(config: &SinkConfig, metrics: &SinkMetrics) -> Option<Lane> {
+fn lane(config: &SinkConfig, metrics: &SinkMetrics) -> Option<Lane> {
     let SinkConfig { name, feed, kind } = config;
     let sink: Arc<dyn Sink> = match kind {
         SinkKind::Webhook(settings) => Arc::new(Webhook::new(settings.clone())),

@@ -76,6 +76,7 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             tenant: PLATFORM_TENANT.into(),
             namespace: None,
+            ancestors: Vec::new(),
             correlation: None,
         }
     }

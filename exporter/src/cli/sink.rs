@@ -1,6 +1,6 @@
 //! `yagura sink`: whether those who are to be told can be.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tokio::time::timeout;
@@ -8,10 +8,7 @@ use tokio::time::timeout;
 use super::{ConfigArgs, Exit, print, report, report_chain, table, visible};
 use crate::{
     app,
-    config::{Config, Format, OutputConfig, SinkConfig},
-    delivery::{Entry, Sent},
-    detection::{Detection, Formatter, PLATFORM_TENANT},
-    metrics::SinkMetrics,
+    config::{Config, SinkConfig, SinkKind},
 };
 
 /// Longest time for one sink.
@@ -46,7 +43,6 @@ pub fn execute(command: SinkCommand) -> Exit {
         });
         return Exit::Bad;
     }
-    let entry = synthetic(&config);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -58,7 +54,7 @@ pub fn execute(command: SinkCommand) -> Exit {
     let rows: Vec<Vec<String>> = sinks
         .iter()
         .map(|sink| {
-            let sending = send(&config, sink, &entry);
+            let sending = send(&config, sink);
             let result = match runtime.block_on(async { timeout(PATIENCE, sending).await }) {
                 Ok(Ok(())) => "taken".to_owned(),
                 Ok(Err(what)) => {
@@ -80,31 +76,9 @@ pub fn execute(command: SinkCommand) -> Exit {
 }
 
 /// One detection, or, to a sink that takes samples, one sample. The error is what came back.
-async fn send(config: &Config, sink: &SinkConfig, entry: &Entry) -> Result<(), String> {
-    let Some(lane) = app::lane(sink, &SinkMetrics::default()) else {
-        return app::try_remote_write(config, sink).await;
-    };
-    let Sent { refusal, .. } = lane.sink.send(PLATFORM_TENANT, std::slice::from_ref(entry)).await;
-    refusal.map_or(Ok(()), |refusal| Err(refusal.to_string()))
-}
-
-/// As the journal would have it.
-fn synthetic(config: &Config) -> Entry {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let now = u64::try_from(now).unwrap_or(u64::MAX);
-    let detection = Detection::of_test(now);
-    let whole = OutputConfig { format: Format::Json, ..Config::default().output };
-    let mut line = Vec::new();
-    Formatter::new(app::identity(config), whole).json(&detection, &mut line);
-    Entry {
-        seq: 1,
-        time_ns: i64::try_from(now).unwrap_or(i64::MAX),
-        written_ns: i64::try_from(now).unwrap_or(i64::MAX),
-        namespace: None,
-        source: detection.source.into(),
-        priority: detection.priority,
-        rule: detection.rule.to_string(),
-        tags: detection.tags.to_vec(),
-        line: String::from_utf8_lossy(&line).into_owned(),
+async fn send(config: &Config, sink: &SinkConfig) -> Result<(), String> {
+    match sink.kind {
+        SinkKind::RemoteWrite(_) => app::try_remote_write(config, sink).await,
+        _ => app::try_lane(config, sink).await,
     }
 }

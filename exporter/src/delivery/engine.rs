@@ -141,7 +141,10 @@ async fn deliver(
     mut stopped: watch::Receiver<Option<Instant>>,
 ) -> Option<thread::JoinHandle<()>> {
     for lane in setup.lanes.clone() {
-        tokio::spawn(async move { probe(&lane).await });
+        let wanted = setup.tenants.iter().find(|tenant| lane.feed.filter.wants_tenant(tenant)).cloned();
+        if let Some(tenant) = wanted {
+            tokio::spawn(async move { probe(&lane, &tenant).await });
+        }
     }
     let (workers, stop, keeper) = loop {
         if let Some(opened) = opened.take() {
@@ -172,9 +175,10 @@ async fn deliver(
     Some(keeper)
 }
 
-/// Says at the start what does not work, and prevents nothing.
-async fn probe(lane: &Lane) {
-    match timeout(PROBE, lane.sink.probe()).await {
+/// Says at the start what does not work, and prevents nothing. Asked as one of the tenants: a receiver may answer
+/// nobody else.
+async fn probe(lane: &Lane, tenant: &str) {
+    match timeout(PROBE, lane.sink.probe(tenant)).await {
         Ok(Ok(())) => tracing::info!(sink = %lane.name, "the receiver answers"),
         Ok(Err(refusal)) => tracing::warn!(sink = %lane.name, %refusal, "the receiver does not work (yet)"),
         Err(_) => tracing::warn!(sink = %lane.name, "the receiver does not answer (yet)"),

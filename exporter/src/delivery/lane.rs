@@ -122,15 +122,15 @@ impl Worker {
         let Some(newest) = found.entries.last().map(|entry| entry.seq) else {
             let reached = course.until.take().unwrap_or(found.last);
             if reached <= self.cursor {
-                self.counters.numbers().oldest_ns = None;
+                self.counters.numbers().waits(None);
                 return Next::Listen;
             }
             // All that was asked for has been removed.
-            self.pass(reached, &[], 0);
+            self.pass(reached, &[], 0, 0);
             return Next::Again;
         };
         let oldest_ns = found.entries.first().map(|entry| entry.written_ns);
-        self.counters.numbers().oldest_ns = oldest_ns;
+        self.counters.numbers().waits(oldest_ns);
         let is_all = newest >= found.last && found.entries.len() < most && course.until.is_none();
         if is_all && !course.waited {
             let wait = self.feed.max_wait.saturating_sub(since(oldest_ns));
@@ -143,7 +143,7 @@ impl Worker {
         let (wanted, unwanted): (Vec<Entry>, Vec<Entry>) =
             found.entries.into_iter().partition(|entry| self.feed.filter.wants(entry));
         if wanted.is_empty() {
-            self.pass(newest, &unwanted, 0);
+            self.pass(newest, &unwanted, 0, 0);
             course.until = None;
             return Next::Again;
         }
@@ -167,7 +167,11 @@ impl Worker {
         if let Some(last) = taken.checked_sub(1).and_then(|last| wanted.get(last)) {
             self.counters.numbers().lag_ns = now_ns().saturating_sub(last.written_ns);
         }
-        self.pass(reached, &unwanted, taken);
+        let rejected = match &refusal {
+            Some(Refusal::Part { rejected, .. }) => *rejected,
+            _ => 0,
+        };
+        self.pass(reached, &unwanted, taken, rejected.min(taken));
         match refusal {
             None => {
                 self.works(course);
@@ -181,15 +185,9 @@ impl Worker {
                 }
                 self.fails(course, reason, &what, after, newest)
             }
-            Some(Refusal::Part { rejected, what }) => {
+            Some(Refusal::Part { what, .. }) => {
                 self.works(course);
                 course.until = None;
-                // The numbers of those that were passed above.
-                let rejected = rejected.min(taken) as u64;
-                let mut numbers = self.counters.numbers();
-                numbers.sent -= rejected;
-                numbers.rejected += rejected;
-                drop(numbers);
                 tracing::error!(
                     sink = %self.name, tenant = %self.tenant, rejected, what,
                     "the receiver has not kept some detections, and does not say which"
@@ -206,13 +204,14 @@ impl Worker {
     }
 
     /// Moves the cursor: what is before it was sent (`taken`), or not wanted, or is no longer in the journal.
-    fn pass(&mut self, reached: i64, unwanted: &[Entry], taken: usize) {
-        let (taken, filtered) =
-            (taken as u64, unwanted.iter().filter(|entry| entry.seq <= reached).count() as u64);
+    fn pass(&mut self, reached: i64, unwanted: &[Entry], taken: usize, rejected: usize) {
+        let (taken, rejected) = (taken as u64, rejected as u64);
+        let filtered = unwanted.iter().filter(|entry| entry.seq <= reached).count() as u64;
         let passed = u64::try_from(reached - self.cursor).unwrap_or(0);
         let lost = passed.saturating_sub(taken + filtered);
         let mut numbers = self.counters.numbers();
-        numbers.sent += taken;
+        numbers.sent += taken - rejected;
+        numbers.rejected += rejected;
         numbers.filtered += filtered;
         numbers.lost += lost;
         drop(numbers);

@@ -165,6 +165,8 @@ pub struct Sent {
 
 pub type Sending<'s> = Pin<Box<dyn Future<Output = Sent> + Send + 's>>;
 
+pub type Probing<'s> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 's>>;
+
 /// Who takes detections. One call for a tenant at a time.
 pub trait Sink: fmt::Debug + Send + Sync {
     /// Sends entries in order.
@@ -173,8 +175,8 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// Whether several entries go as one request, of which a refusal is about all.
     fn sends_together(&self) -> bool;
 
-    /// Whether the receiver can be reached, without giving it anything.
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>>;
+    /// Whether the receiver can be reached and lets a tenant in, without giving it anything.
+    fn probe<'s>(&'s self, tenant: &'s str) -> Probing<'s>;
 
     /// Files may have been moved away: whoever writes one opens it anew. May block.
     fn reopen(&self) {}

@@ -23,6 +23,7 @@ fn detection(tenant: &str, number: u64) -> Detection {
         uuid: uuid::Uuid::new_v4(),
         tenant: tenant.into(),
         namespace: (number.is_multiple_of(2)).then(|| "shop".into()),
+        ancestors: Vec::new(),
         correlation: None,
     }
 }

@@ -57,6 +57,8 @@ impl Known {
 #[derive(Debug)]
 pub(super) struct Detections {
     counters: IntCounterVec,
+    /// What series that are gone had counted.
+    retired: IntCounter,
     /// The label values so far, by tenant.
     series: Mutex<HashMap<String, TenantSeries>>,
     generation: AtomicU64,
@@ -69,7 +71,12 @@ impl Detections {
             &["tenant", "namespace", "rule", "priority", "source"],
         )?;
         registry.register(Box::new(counters.clone()))?;
-        Ok(Detections { counters, series: Mutex::default(), generation: AtomicU64::new(0) })
+        let retired = IntCounter::new(
+            "yagura_detections_retired_total",
+            "Matches that were counted in series of yagura_detections_total that have ended.",
+        )?;
+        registry.register(Box::new(retired.clone()))?;
+        Ok(Detections { counters, retired, series: Mutex::default(), generation: AtomicU64::new(0) })
     }
 
     /// See [`super::Metrics::detections_of`].
@@ -137,9 +144,11 @@ impl Detections {
                 }
                 if known.retiring {
                     let [namespace, rule, priority, source] = key;
+                    let labels = [tenant, namespace, rule, priority, source];
+                    let counted = self.counters.get_metric_with_label_values(&labels).map_or(0, |c| c.get());
+                    self.retired.inc_by(counted);
                     // It is there: it was asked for above.
-                    let _removed =
-                        self.counters.remove_label_values(&[tenant, namespace, rule, priority, source]);
+                    let _removed = self.counters.remove_label_values(&labels);
                     removed += 1;
                     return false;
                 }
@@ -168,7 +177,9 @@ mod tests {
         let label = |metric: &prometheus::proto::Metric, name: &str| {
             metric.get_label().iter().find(|label| label.name() == name).map(|label| label.value().to_owned())
         };
-        let mut all: Vec<String> = (families.iter().flat_map(|family| family.get_metric()))
+        let families = families.iter().filter(|family| family.name() == "yagura_detections_total");
+        let mut all: Vec<String> = families
+            .flat_map(|family| family.get_metric())
             .map(|metric| {
                 let (namespace, rule) = (label(metric, "namespace").unwrap(), label(metric, "rule").unwrap());
                 format!("{namespace}/{rule} {}", metric.get_counter().get_value())
@@ -204,7 +215,7 @@ mod tests {
         assert_eq!(retire(126), 0);
         assert_eq!((retire(190), detections.generation()), (0, 2));
         assert_eq!(exported(&registry)[2..4], ["old/r 3", "old/s 2"]);
-        assert_eq!(retire(191), 2);
+        assert_eq!((retire(191), detections.retired.get()), (2, 5));
         assert_eq!(exported(&registry), ["/r 0", "alive/r 1", "~other/~other 1"]);
         // There is room again, and it may come back.
         of(&detections, "old", "r").inc();

@@ -113,6 +113,7 @@ pub struct Metrics {
     registry: Registry,
     detections: detections::Detections,
     quotas: IntCounterVec,
+    excepted: IntCounterVec,
     quota_rate: GaugeVec,
     quota_series: IntGaugeVec,
     rules_loaded: IntGauge,
@@ -195,6 +196,13 @@ impl Metrics {
             &["tenant"],
         )?;
         quotas.with_label_values(&[PLATFORM_TENANT]);
+        let excepted = IntCounterVec::new(
+            Opts::new(
+                "yagura_excepted_total",
+                "Matches of a rule that an exception of the tenant has kept from being detections.",
+            ),
+            &["tenant", "rule"],
+        )?;
         let quota_rate = GaugeVec::new(
             Opts::new(
                 "yagura_tenant_quota_detections_per_second",
@@ -221,6 +229,7 @@ impl Metrics {
         registry.register(Box::new(audit_requests.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(kernel))?;
+        registry.register(Box::new(excepted.clone()))?;
         registry.register(Box::new(quota_rate.clone()))?;
         registry.register(Box::new(quota_series.clone()))?;
         registry.register(Box::new(ledger.journal.removed.clone()))?;
@@ -234,6 +243,7 @@ impl Metrics {
             registry,
             detections,
             quotas,
+            excepted,
             quota_rate,
             quota_series,
             rules_loaded,
@@ -275,6 +285,11 @@ impl Metrics {
         if rate > 0.0 {
             self.quota_rate.with_label_values(&[tenant]).set(rate);
         }
+    }
+
+    /// The counter of how often a tenant's exceptions have kept a rule silent.
+    pub fn excepted_of(&self, tenant: &str, rule: &str) -> IntCounter {
+        self.excepted.with_label_values(&[tenant, rule])
     }
 
     /// The counter of what a tenant's quota held back.

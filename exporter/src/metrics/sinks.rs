@@ -8,7 +8,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use prometheus::{
@@ -37,13 +37,37 @@ pub struct LaneNumbers {
     pub failed: [u64; Reason::ALL.len()],
     /// Time between journal and receiver of what was sent last.
     pub lag_ns: i64,
-    /// When the first of what waits was journaled.
-    pub oldest_ns: Option<i64>,
+    /// What waits first.
+    pub oldest: Option<Oldest>,
     /// The receiver is thought not to work.
     pub down: bool,
 }
 
+/// The first of what waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// When it was journaled, by the clock.
+    pub written_ns: i64,
+    /// When it was first seen to wait: a clock that is set back does not make it young.
+    pub seen: Instant,
+}
+
+impl Oldest {
+    fn age(&self, now_ns: i64) -> Duration {
+        let age = u64::try_from(now_ns.saturating_sub(self.written_ns)).unwrap_or(0);
+        Duration::from_nanos(age).max(self.seen.elapsed())
+    }
+}
+
 impl LaneNumbers {
+    /// Says what waits first now, if anything.
+    pub fn waits(&mut self, written_ns: Option<i64>) {
+        self.oldest = written_ns.map(|written_ns| {
+            let known = self.oldest.filter(|oldest| oldest.written_ns == written_ns);
+            known.unwrap_or_else(|| Oldest { written_ns, seen: Instant::now() })
+        });
+    }
+
     fn passed(&self) -> u64 {
         self.sent + self.rejected + self.filtered + self.lost
     }
@@ -161,9 +185,9 @@ impl SinkMetrics {
         for lane in lanes {
             let numbers = lane.numbers().clone();
             let (resumed, spooled, unsent) = lane.flow(&numbers);
-            let LaneNumbers { sent, rejected, filtered, lost, retried, failed, lag_ns, oldest_ns, down } =
+            let LaneNumbers { sent, rejected, filtered, lost, retried, failed, lag_ns, oldest, down } =
                 numbers;
-            let age = oldest_ns.filter(|_| unsent > 0).map_or(0, |oldest| now.saturating_sub(oldest).max(0));
+            let age = oldest.filter(|_| unsent > 0).map_or(Duration::ZERO, |oldest| oldest.age(now));
             let plain = [
                 resumed as f64,
                 spooled as f64,
@@ -174,7 +198,7 @@ impl SinkMetrics {
                 retried as f64,
                 unsent as f64,
                 lag_ns.max(0) as f64 / 1e9,
-                age as f64 / 1e9,
+                age.as_secs_f64(),
                 f64::from(u8::from(!down)),
             ];
             for (family, value) in families.iter_mut().zip(plain) {
@@ -370,5 +394,28 @@ impl Collector for SinkCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.metrics.families().into_iter().filter_map(Family::into_proto).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_grows_old_whatever_the_clock_does() {
+        const SECOND: i64 = 1_000_000_000;
+        let mut numbers = LaneNumbers::default();
+        numbers.waits(Some(100 * SECOND));
+        let first = numbers.oldest.unwrap();
+        assert_eq!(first.age(130 * SECOND), Duration::from_secs(30));
+        // Set back: as long as it has been waiting here. The same entry is as old as before.
+        numbers.waits(Some(100 * SECOND));
+        assert_eq!(numbers.oldest, Some(first));
+        let since = first.seen.elapsed();
+        assert!(first.age(0) >= since && first.age(0) < Duration::from_secs(100));
+        numbers.waits(Some(101 * SECOND));
+        assert_ne!(numbers.oldest, Some(first));
+        numbers.waits(None);
+        assert_eq!(numbers.oldest, None);
     }
 }

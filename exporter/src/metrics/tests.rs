@@ -47,6 +47,7 @@ fn metrics() -> Metrics {
     ledger.journal.begin(&Settings::default(), ["t"]);
     let metrics = Metrics::new(ledger).unwrap();
     metrics.quota("t", 2.5, 100);
+    metrics.excepted_of("t", "A rule");
     metrics.detections_of(series("A rule", "Warning"));
     metrics
 }

@@ -105,6 +105,7 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             tenant: "platform".into(),
             namespace: None,
+            ancestors: Vec::new(),
             correlation: None,
         }
     }

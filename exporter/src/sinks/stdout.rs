@@ -170,6 +170,7 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             tenant: "platform".into(),
             namespace: None,
+            ancestors: Vec::new(),
             correlation: None,
         };
         sender.try_send(detection).unwrap();

@@ -8,7 +8,7 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use super::{Access, Peer};
 use crate::{
     config::{TokenConfig, WebConfig},
-    secret::SecretError,
+    secret::{Secret, SecretError},
 };
 
 /// Shorter tokens can be guessed.
@@ -40,10 +40,20 @@ pub enum ProtectionError {
 /// The proofs that are taken.
 #[derive(Clone, Default)]
 pub struct Guard {
-    tokens: Vec<(Box<[u8]>, Access)>,
+    /// In the configuration's order; `None`: a tenant's that has never been good.
+    tokens: Vec<Option<Token>>,
     /// Whether a proof is asked for at all.
     required: bool,
 }
+
+#[derive(Clone)]
+struct Token {
+    text: Box<[u8]>,
+    access: Access,
+}
+
+/// A token that cannot be used, and what it is for.
+pub type Wrong = (Access, ProtectionError);
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,21 +62,48 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Reads the tokens.
+    /// Reads the tokens. A tenant's that cannot be used is said and left out: it is the tenant's to mend, and keeps nobody
+    /// else from what is theirs. The platform's must be good.
     pub fn new(config: &WebConfig) -> Result<Guard, ProtectionError> {
-        let mut tokens: Vec<(Box<[u8]>, Access)> = Vec::with_capacity(config.tokens.len());
-        for TokenConfig { secret, access } in &config.tokens {
-            let (token, place) = (secret.read()?.into_bytes().into_boxed_slice(), secret.to_string());
-            if token.len() < MIN_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
-                return Err(ProtectionError::Weak { place });
-            }
-            // Whose would it be?
-            if tokens.iter().any(|(other, whose)| *other == token && whose != access) {
-                return Err(ProtectionError::Shared { place });
-            }
-            tokens.push((token, access.clone()));
+        let (guard, wrong) = Guard::default().renewed(config);
+        for (access, error) in wrong {
+            let Access::Tenant(tenant) = access else { return Err(error) };
+            let error = crate::kernel::chain(&error);
+            tracing::error!(%tenant, %error, "the tenant's token cannot be used");
         }
-        Ok(Guard { tokens, required: config.authenticates() })
+        Ok(guard)
+    }
+
+    /// Reads them again. One that cannot be used is the old one still.
+    pub fn renewed(&self, config: &WebConfig) -> (Guard, Vec<Wrong>) {
+        let mut tokens: Vec<Option<Token>> = Vec::with_capacity(config.tokens.len());
+        let mut wrong = Vec::new();
+        for (number, TokenConfig { secret, access }) in config.tokens.iter().enumerate() {
+            // Whose would it be?
+            let is_anothers = |token: &Token| {
+                tokens.iter().flatten().any(|other| other.text == token.text && other.access != *access)
+            };
+            let token = match read(secret) {
+                Ok(text) => {
+                    let token = Token { text, access: access.clone() };
+                    if is_anothers(&token) {
+                        Err(ProtectionError::Shared { place: secret.to_string() })
+                    } else {
+                        Ok(token)
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            let token = token.map_or_else(
+                |error| {
+                    wrong.push((access.clone(), error));
+                    self.tokens.get(number)?.clone().filter(|token| !is_anothers(token))
+                },
+                Some,
+            );
+            tokens.push(token);
+        }
+        (Guard { tokens, required: config.authenticates() }, wrong)
     }
 
     /// What a request's proof gives; `None`: it has none that is good.
@@ -77,13 +114,22 @@ impl Guard {
         let (scheme, given) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
         let given = scheme.eq_ignore_ascii_case(b"Bearer ").then_some(given.trim_ascii())?;
         // All are compared, in a time that tells nothing but lengths.
-        let found = (1u32..).zip(&self.tokens).fold(0u32, |mut found, (number, (token, _))| {
-            found.conditional_assign(&number, token.ct_eq(given));
+        let tokens = || self.tokens.iter().flatten();
+        let found = (1u32..).zip(tokens()).fold(0u32, |mut found, (number, token)| {
+            found.conditional_assign(&number, token.text.ct_eq(given));
             found
         });
         let index = usize::try_from(found.checked_sub(1)?).ok()?;
-        self.tokens.get(index).map(|(_, access)| access)
+        tokens().nth(index).map(|token| &token.access)
     }
+}
+
+fn read(secret: &Secret) -> Result<Box<[u8]>, ProtectionError> {
+    let text = secret.read()?.into_bytes().into_boxed_slice();
+    if text.len() < MIN_TOKEN || !text.iter().all(u8::is_ascii_graphic) {
+        return Err(ProtectionError::Weak { place: secret.to_string() });
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -91,7 +137,7 @@ mod tests {
     use std::{io::Write, path::Path};
 
     use super::*;
-    use crate::{config::TlsConfig, secret::Secret};
+    use crate::config::TlsConfig;
 
     const TOKEN: &str = "0123456789abcdef";
 
@@ -177,8 +223,50 @@ mod tests {
             assert_eq!(guard.access(Peer::default(), &headers), Some(expected));
         }
         // Two who have the same cannot be told apart.
-        let twice = [tokens, vec![token(files[3].path(), Access::Tenant("ml".into()))]].concat();
+        let twice = [tokens, vec![token(files[3].path(), Access::Read)]].concat();
         let error = Guard::new(&WebConfig { tls: None, tokens: twice }).unwrap_err().to_string();
         assert!(error.contains("the same token as another's") && !error.contains(texts[3]), "{error}");
+    }
+
+    #[test]
+    fn a_tenants_bad_token_is_nobody_elses_trouble() {
+        let (platform, shop) = (file("platform-token-16"), file("short"));
+        let ml = file("platform-token-16");
+        let tokens = vec![
+            token(platform.path(), Access::All),
+            token(shop.path(), Access::Tenant("shop".into())),
+            token(ml.path(), Access::Tenant("ml".into())),
+        ];
+        let config = WebConfig { tls: None, tokens };
+        let first = Guard::new(&config).unwrap();
+        let whose = |guard: &Guard, text: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {text}").parse().unwrap())]);
+            guard.access(Peer::default(), &headers).cloned()
+        };
+        assert_eq!(whose(&first, "platform-token-16"), Some(Access::All));
+        assert_eq!(whose(&first, "short"), None);
+        // The tenant mends its own, then the platform's is replaced while the tenant's is bad again.
+        std::fs::write(shop.path(), "shops-token-00016").unwrap();
+        let (second, wrong) = first.renewed(&config);
+        assert_eq!(whose(&second, "shops-token-00016"), Some(Access::Tenant("shop".into())));
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        std::fs::write(platform.path(), "platform-token-17").unwrap();
+        std::fs::remove_file(shop.path()).unwrap();
+        let (third, wrong) = second.renewed(&config);
+        assert_eq!(
+            wrong.iter().map(|(access, _)| access).collect::<Vec<_>>(),
+            [&Access::Tenant("shop".into())]
+        );
+        for (text, expected) in [
+            ("platform-token-16", Some(Access::Tenant("ml".into()))),
+            ("platform-token-17", Some(Access::All)),
+            ("shops-token-00016", Some(Access::Tenant("shop".into()))),
+        ] {
+            assert_eq!(whose(&third, text), expected, "{text}");
+        }
+        // What another has now is not the old owner's any more, whatever its file is.
+        std::fs::write(platform.path(), "shops-token-00016").unwrap();
+        let (fourth, _) = third.renewed(&config);
+        assert_eq!(whose(&fourth, "shops-token-00016"), Some(Access::All));
     }
 }

@@ -43,14 +43,18 @@ impl Protection {
         self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full()))
     }
 
-    /// Reads all files again. After an error what was in use stays in use.
-    pub fn renew(&self) -> Result<(), ProtectionError> {
-        let guard = Guard::new(&self.config)?;
-        if let (Some(config), Some(used)) = (&self.config.tls, &self.tls) {
-            used.store(tls::server(config)?);
-        }
+    /// Reads all files again. Of each that cannot be used what was in use stays in use; what is wrong with them.
+    pub fn renew(&self) -> Vec<ProtectionError> {
+        let (guard, wrong) = self.guard().renewed(&self.config);
         self.guard.store(Arc::new(guard));
-        Ok(())
+        let mut errors: Vec<ProtectionError> = wrong.into_iter().map(|(_, error)| error).collect();
+        if let (Some(config), Some(used)) = (&self.config.tls, &self.tls) {
+            match tls::server(config) {
+                Ok(server) => used.store(server),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
     }
 
     /// Renews for ever.
@@ -63,10 +67,11 @@ impl Protection {
             tick.tick().await;
             let protection = Arc::clone(&self);
             match spawn_blocking(move || protection.renew()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    let error = crate::kernel::chain(&error);
-                    tracing::error!(%error, "tokens and certificates were not read again: the old ones stay in use");
+                Ok(errors) => {
+                    for error in errors {
+                        let error = crate::kernel::chain(&error);
+                        tracing::error!(%error, "a token or certificate was not read again: the old one stays in use");
+                    }
                 }
                 Err(error) => tracing::error!(%error, "reading tokens and certificates failed"),
             }
@@ -111,7 +116,7 @@ mod tests {
             (tokens[0], true, [true, false]),
         ] {
             fs::write(file.path(), text).unwrap();
-            assert_eq!(protection.renew().is_ok(), renewed, "{text}");
+            assert_eq!(protection.renew().is_empty(), renewed, "{text}");
             assert_eq!(taken(), expected, "{text}");
         }
         assert!(protection.acceptor().is_none());

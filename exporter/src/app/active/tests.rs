@@ -218,6 +218,21 @@ fn each_tenant_hears_its_own() {
 }
 
 #[test]
+fn what_exceptions_keep_silent_is_counted() {
+    let excepted = |rule: &str| format!("yagura_excepted_total{{rule=\"{rule}\",tenant=\"shop\"}}");
+    let mut fixture = fixture(limit(0.0, 1), |tenant| {
+        tenant.scope.exceptions = vec![(Pattern::new("Shell"), "proc.name = sh".into())];
+    });
+    // There from the start, of the rules that exceptions are about and of no others.
+    assert_eq!(fixture.metric(&excepted("Shell")), Some(0.0));
+    assert_eq!(fixture.metric(&excepted("Any")), None);
+    for namespace in [Some("shop"), Some("shop"), Some("bank"), None] {
+        fixture.run("sh", namespace);
+    }
+    assert_eq!(fixture.metric(&excepted("Shell")), Some(2.0));
+}
+
+#[test]
 fn one_tenants_flood_costs_another_nothing() {
     // A limit of the rule, and a quota of the tenant: each is the tenant's own.
     for (rule_limit, quota, by_quota) in

@@ -8,16 +8,31 @@ use super::{
     super::walk::{Errors, Map},
     target,
 };
-use crate::sinks::loki::{Dialect, Limits, Settings};
+use crate::{
+    delivery::Feed,
+    sinks::{
+        loki::{Dialect, Limits, Settings},
+        tenant_ids::TenantIds,
+    },
+    tenants::Tenant,
+};
 
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86400);
 
-pub(super) fn read(at: Marker, entry: &mut Map<'_>, errors: &mut Errors) -> Option<Settings> {
+pub(super) fn read(
+    at: Marker,
+    entry: &mut Map<'_>,
+    feed: &Feed,
+    tenants: &[Tenant],
+    errors: &mut Errors,
+) -> Option<Settings> {
     let target = target::read(at, entry, errors);
     let dialect = entry.string("dialect", errors);
     let dialects = [("loki", Dialect::Loki), ("victorialogs", Dialect::VictoriaLogs)];
     let dialect = errors.choice(dialect, &dialects, Dialect::default());
     let ids = target::tenant_ids(entry, errors, |id| dialect.check(id));
+    let knows = |tenant: &str| ids == TenantIds::default() || ids.of(tenant).is_some();
+    target::check_tenants(at, &ids, knows, feed, tenants, errors);
     let limits = limits(entry, errors);
     let mut target = target?;
     for (name, _) in &target.headers {

@@ -109,8 +109,8 @@ pub(super) fn read(
         }
         let kind = match kind {
             Type::Webhook => webhook::read(at, &mut entry, errors).map(SinkKind::Webhook),
-            Type::Loki => loki::read(at, &mut entry, errors).map(SinkKind::Loki),
-            Type::Otlp => otlp::read(at, &mut entry, &mut traced, errors).map(SinkKind::Otlp),
+            Type::Loki => loki::read(at, &mut entry, &feed, tenants, errors).map(SinkKind::Loki),
+            Type::Otlp => otlp::read(at, &mut entry, &feed, tenants, &mut traced, errors).map(SinkKind::Otlp),
             Type::RemoteWrite => {
                 remote_write::read(at, &mut entry, &feed, tenants, errors).map(SinkKind::RemoteWrite)
             }

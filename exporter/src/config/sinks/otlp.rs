@@ -12,7 +12,14 @@ use super::{
     },
     target,
 };
-use crate::sinks::{otlp::Settings, tenant_ids::check_org};
+use crate::{
+    delivery::Feed,
+    sinks::{
+        otlp::Settings,
+        tenant_ids::{TenantIds, check_org},
+    },
+    tenants::Tenant,
+};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_RATIO: f64 = 0.1;
@@ -21,6 +28,8 @@ const DEFAULT_RATIO: f64 = 0.1;
 pub(super) fn read(
     at: Marker,
     entry: &mut Map<'_>,
+    feed: &Feed,
+    tenants: &[Tenant],
     traced: &mut bool,
     errors: &mut Errors,
 ) -> Option<Settings> {
@@ -34,13 +43,16 @@ pub(super) fn read(
     let ids = target::tenant_ids(entry, errors, check_org);
     let tenant_header = match header {
         Some(header) => {
-            if ids.named.is_empty() && ids.otherwise.is_none() {
+            if ids == TenantIds::default() {
                 errors.at(at, "tenant_header needs tenant_id or tenant_ids".into());
+            } else {
+                let knows = |tenant: &str| ids.of(tenant).is_some();
+                target::check_tenants(at, &ids, knows, feed, tenants, errors);
             }
             Some((header, ids))
         }
         None => {
-            if !ids.named.is_empty() || ids.otherwise.is_some() {
+            if ids != TenantIds::default() {
                 errors.at(at, "tenant_ids are for a tenant_header".into());
             }
             None

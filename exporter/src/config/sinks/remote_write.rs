@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     delivery::Feed,
-    detection::PLATFORM_TENANT,
     sinks::{
         http::Target,
         remote_write::{Bounds, DEFAULT_INTERVAL, Settings, Tenancy, Version, has_place},
@@ -63,13 +62,12 @@ pub(super) fn read(
     }
     let settings =
         Settings { target: target?, version, interval, tenancy: tenancy?, external_labels, bounds };
-    let names = [PLATFORM_TENANT].into_iter().chain(tenants.iter().map(|tenant| &*tenant.name));
-    for tenant in names.filter(|tenant| feed.filter.wants_tenant(tenant) && !settings.knows(tenant)) {
-        errors.at(
-            at,
-            format!("tenant '{tenant}' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants"),
-        );
-    }
+    let none = TenantIds::default();
+    let ids = match &settings.tenancy {
+        Tenancy::Plain => &none,
+        Tenancy::Path(ids) | Tenancy::Labels(ids) | Tenancy::Header(_, ids) => ids,
+    };
+    target::check_tenants(at, ids, |tenant| settings.knows(tenant), feed, tenants, errors);
     Some(settings)
 }
 

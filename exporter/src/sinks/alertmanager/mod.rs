@@ -17,7 +17,6 @@ mod template;
 mod tests;
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -30,7 +29,7 @@ pub use template::{Template, TemplateError};
 
 use super::http::Target;
 use crate::{
-    delivery::{Entry, Reason, Refusal, Sending, Sent, Sink},
+    delivery::{Entry, Probing, Reason, Refusal, Sending, Sent, Sink},
     metrics::AlertmanagerCounters,
 };
 
@@ -163,7 +162,7 @@ impl Sink for Alertmanager {
     }
 
     /// One that answers is enough; the others are on the log.
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
+    fn probe<'s>(&'s self, _tenant: &'s str) -> Probing<'s> {
         Box::pin(async {
             let probes = self.shared.peers.iter().map(|peer| peer.probe());
             let results = futures_util::future::join_all(probes).await;
@@ -185,7 +184,8 @@ impl Shared {
         self.counters.tenant(tenant, active, collapsed);
     }
 
-    /// Posts all that is active to one of them; what fails waits for the next time.
+    /// Posts all that is active to one of them; what fails waits for the next time. What it refuses is no reason to keep
+    /// other alerts from it.
     async fn refresh(&self, peer: &Peer) {
         let tenants = self.table().tenants();
         for tenant in tenants {
@@ -198,7 +198,7 @@ impl Shared {
                 bodies
             };
             for body in bodies {
-                if peer.post(&body).await.is_err() {
+                if let Err(Refusal::Later { .. }) = peer.post(&body).await {
                     return;
                 }
             }

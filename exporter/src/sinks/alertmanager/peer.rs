@@ -108,7 +108,9 @@ impl Peer {
             Err(refusal) => Err(refusal),
         };
         self.counters.posted(result.as_ref());
-        let was_down = self.down.swap(result.is_err(), Ordering::SeqCst);
+        // Who refuses what it was sent is there.
+        let is_down = matches!(result, Err(Refusal::Later { .. }));
+        let was_down = self.down.swap(is_down, Ordering::SeqCst);
         let alertmanager = self.counters.name();
         match &result {
             Ok(()) if was_down => {
@@ -117,7 +119,7 @@ impl Peer {
                 tracing::info!(alertmanager, "the Alertmanager works again");
             }
             Err(refusal) if !was_down => {
-                tracing::warn!(alertmanager, %refusal, "an Alertmanager took no alerts")
+                tracing::warn!(alertmanager, %refusal, "an Alertmanager took no alerts");
             }
             _ => {}
         }

@@ -329,6 +329,21 @@ async fn one_that_is_away_or_hangs_delays_nobody_and_gets_everything_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_it_refuses_of_one_tenant_keeps_no_other_from_it() {
+    let _frozen = freeze();
+    let receiver = Receiver::start().await;
+    let (sink, counters) = sink([at(&receiver)]);
+    for tenant in ["t", "u"] {
+        assert!(is_taken(&sink.send(tenant, &[entry(1, tenant, None)]).await, 1));
+    }
+    receiver.next([Act::Answer(413, "")]);
+    advance(Duration::from_secs(60)).await;
+    until(|| all_posts(&counters) == 4).await;
+    assert_eq!(told(&receiver.taken())[2..], [vec!["u - warning 1"]]);
+    assert_eq!(posts(&counters, &receiver, "taken"), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_works_again_is_given_what_it_has_missed_at_once() {
     let _frozen = freeze();
     let (good, broken) = (Receiver::start().await, Receiver::start().await);
@@ -389,7 +404,7 @@ async fn is_ready_if_one_is() {
     for (first, second, ready) in [(200, 200, true), (401, 200, true), (200, 403, true), (401, 403, false)] {
         one.next([Act::Answer(first, "")]);
         two.next([Act::Answer(second, "")]);
-        assert_eq!(sink.probe().await.is_ok(), ready, "{first} {second}");
+        assert_eq!(sink.probe("shop").await.is_ok(), ready, "{first} {second}");
     }
     assert!(one.all().iter().all(|request| request.head.starts_with("HEAD /prefix/-/ready HTTP/1.1\r\n")));
 }

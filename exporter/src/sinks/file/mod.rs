@@ -11,7 +11,6 @@ mod tests;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,7 +21,7 @@ use appender::{Appender, FileError};
 
 use crate::{
     config::Format,
-    delivery::{Entry, Reason, Refusal, Sending, Sent, Sink},
+    delivery::{Entry, Probing, Reason, Refusal, Sending, Sent, Sink},
     detection,
     sinks::tenant_ids::PLACE,
 };
@@ -107,7 +106,7 @@ impl Sink for FileSink {
     }
 
     /// A file of all tenants is there from the start; one of each tenant comes with its first detection.
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
+    fn probe<'s>(&'s self, _tenant: &'s str) -> Probing<'s> {
         Box::pin(async {
             if self.settings.path.contains(PLACE) {
                 return Ok(());

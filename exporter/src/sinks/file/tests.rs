@@ -67,7 +67,7 @@ async fn is_there_from_the_start_for_its_owner_and_group() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/deep/log");
     let sink = sink(&path, None);
-    assert_eq!(sink.probe().await, Ok(()));
+    assert_eq!(sink.probe("shop").await, Ok(()));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(fs::metadata(folder.path().join("new")).unwrap().permissions().mode() & 0o007, 0);
     all_taken(&sink, "t", &entries(0..3)).await;
@@ -79,7 +79,7 @@ async fn is_there_from_the_start_for_its_owner_and_group() {
 async fn each_tenant_has_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let sink = sink(&folder.path().join("{tenant}/log-{tenant}"), None);
-    assert_eq!(sink.probe().await, Ok(()));
+    assert_eq!(sink.probe("shop").await, Ok(()));
     all_taken(&sink, "shop", &entries(0..2)).await;
     all_taken(&sink, "ml", &entries(2..3)).await;
     assert_eq!(text(folder.path().join("shop/log-shop")), json(0..2));
@@ -179,7 +179,7 @@ async fn writes_to_nothing_but_a_plain_file_with_one_name() {
     for name in ["link", "dangling", "second-name", "folder", "pipe", "other/below"] {
         let sink = sink(&at(name), None);
         assert!(is_later(&sink.send("t", &entries(0..1)).await), "{name}");
-        assert!(sink.probe().await.is_err(), "{name}");
+        assert!(sink.probe("shop").await.is_err(), "{name}");
     }
     assert_eq!(text(&other), "precious");
     assert!(!at("nowhere").exists());

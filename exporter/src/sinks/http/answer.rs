@@ -57,11 +57,10 @@ impl Answer {
         let what = format!("the answer is {status}: {}", self.shown());
         let after = self.retry_after();
         Err(match status {
-            // About the body, which stays the same.
-            StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Refusal::Poison { what },
+            // About the body, which stays the same. 415 is about what all bodies are alike in, so it is no detection's fault.
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                Refusal::Poison { what }
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Refusal::Later { reason: Reason::Denied, what, after }
             }

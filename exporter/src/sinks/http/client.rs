@@ -66,7 +66,8 @@ impl HttpClient {
             Err(error) => Err(failed(&error)),
         };
         let denied = |answer: &Answer| matches!(answer.status.as_u16(), 401 | 403);
-        if matches!(&result, Err(Refusal::Later { reason: Reason::Connect, .. }))
+        // Who does not like our certificate says so after the connection is there, with TLS 1.3: it breaks off.
+        if matches!(&result, Err(Refusal::Later { reason: Reason::Connect | Reason::Connection, .. }))
             || result.as_ref().is_ok_and(denied)
         {
             self.forget_client();

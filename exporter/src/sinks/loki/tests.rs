@@ -157,6 +157,18 @@ async fn a_request_is_one_tenants() {
         assert_eq!(found, expected, "{dialect:?} {tenant}");
         assert_eq!(lines(&decoded(&request.bytes)).count(), 3);
     }
+    // Without an id of its own it would be whoever has none there.
+    let taken = receiver.taken().len();
+    let ids = TenantIds { named: [("shop".to_owned(), "7:9".to_owned())].into(), otherwise: None };
+    let sink = Loki::new(Settings { dialect: Dialect::VictoriaLogs, ids, ..settings(&receiver) });
+    for refusal in [sink.send("ml", &entries(3)).await.refusal, sink.probe("ml").await.err()] {
+        assert!(matches!(refusal, Some(Refusal::Later { reason: Reason::Denied, .. })), "{refusal:?}");
+    }
+    assert_eq!(receiver.taken().len(), taken);
+    // A check is made as the tenant, too.
+    assert_eq!(sink.probe("shop").await, Ok(()));
+    let head = receiver.all().pop().unwrap().head.to_ascii_lowercase();
+    assert!(head.starts_with("head ") && head.contains("accountid: 7"), "{head}");
 }
 
 #[tokio::test]

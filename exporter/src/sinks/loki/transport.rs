@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashMap,
-    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+use reqwest::header::HeaderMap;
 
 use super::{
     Dialect, Limits, Settings, answer, encode,
     search::{Kept, Search},
 };
 use crate::{
-    delivery::{Entry, Reason, Refusal, Sending, Sent, Sink},
+    delivery::{Entry, Probing, Reason, Refusal, Sending, Sent, Sink},
     sinks::{
         http::{Answer, HttpClient},
         tenant_ids::TenantIds,
@@ -39,12 +40,21 @@ impl Loki {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Those that say whose a request is; none for a receiver that knows no tenants.
+    fn headers(&self, tenant: &str) -> Result<HeaderMap, Refusal> {
+        // Without its own everything would be somebody else's.
+        let denied = |what: String| Refusal::Later { reason: Reason::Denied, what, after: None };
+        let id = self.ids.of(tenant);
+        if id.is_none() && self.ids != TenantIds::default() {
+            return Err(denied(format!("tenant {tenant} has no id at this receiver")));
+        }
+        self.dialect
+            .headers(id.as_deref())
+            .map_err(|error| denied(format!("the id of tenant {tenant} cannot be a header: {error}")))
+    }
+
     async fn push(&self, tenant: &str, entries: &[Entry]) -> Result<Answer, Refusal> {
-        let headers = self.dialect.headers(self.ids.of(tenant).as_deref()).map_err(|error| {
-            // Without it everything would be somebody else's.
-            let what = format!("the id of tenant {tenant} cannot be a header: {error}");
-            Refusal::Later { reason: Reason::Denied, what, after: None }
-        })?;
+        let headers = self.headers(tenant)?;
         let body = encode::body(tenant, entries)
             .map_err(|error| Refusal::Poison { what: format!("cannot be compressed: {error}") })?;
         self.client.post(self.client.url().clone(), "application/x-protobuf", headers, body).await
@@ -104,8 +114,10 @@ impl Sink for Loki {
         false
     }
 
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
-        Box::pin(self.client.probe())
+    fn probe<'s>(&'s self, tenant: &'s str) -> Probing<'s> {
+        Box::pin(
+            async move { self.client.probe_with(self.client.url().clone(), self.headers(tenant)?).await },
+        )
     }
 }
 

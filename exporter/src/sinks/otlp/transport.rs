@@ -1,6 +1,6 @@
 //! Messages to requests.
 
-use std::{io::Write as _, pin::Pin};
+use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 use prost::Message as _;
@@ -11,7 +11,7 @@ use reqwest::{
 
 use super::{Settings, answer, logs};
 use crate::{
-    delivery::{Entry, Reason, Refusal, Sending, Sent, Sink},
+    delivery::{Entry, Probing, Reason, Refusal, Sending, Sent, Sink},
     sinks::{
         http::{Answer, HttpClient},
         tenant_ids::TenantIds,
@@ -33,6 +33,18 @@ impl Endpoint {
 
     /// Posts an encoded message of a tenant to a signal's path below the endpoint: `logs`, `metrics`, `traces`.
     pub async fn post(&self, signal: &str, tenant: &str, mut body: Vec<u8>) -> Result<Answer, Refusal> {
+        let mut headers = self.headers(tenant)?;
+        if self.gzip {
+            let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+            let packed = encoder.write_all(&body).and_then(|()| encoder.finish());
+            body = packed.map_err(|error| Refusal::Poison { what: format!("cannot be packed: {error}") })?;
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        self.client.post(self.url(signal), "application/x-protobuf", headers, body).await
+    }
+
+    /// Those that say whose a request is.
+    fn headers(&self, tenant: &str) -> Result<HeaderMap, Refusal> {
         let mut headers = HeaderMap::new();
         if let Some((name, ids)) = &self.tenant_header {
             // Without it everything would be somebody else's.
@@ -44,13 +56,7 @@ impl Endpoint {
             let id = ids.of(tenant).ok_or_else(denied)?;
             headers.insert(name.clone(), HeaderValue::from_str(&id).map_err(|_| denied())?);
         }
-        if self.gzip {
-            let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-            let packed = encoder.write_all(&body).and_then(|()| encoder.finish());
-            body = packed.map_err(|error| Refusal::Poison { what: format!("cannot be packed: {error}") })?;
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        self.client.post(self.url(signal), "application/x-protobuf", headers, body).await
+        Ok(headers)
     }
 
     pub fn url(&self, signal: &str) -> Url {
@@ -90,7 +96,10 @@ impl Sink for Otlp {
         true
     }
 
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
-        Box::pin(self.endpoint.client.probe())
+    fn probe<'s>(&'s self, tenant: &'s str) -> Probing<'s> {
+        Box::pin(async move {
+            let headers = self.endpoint.headers(tenant)?;
+            self.endpoint.client.probe_with(self.endpoint.url("logs"), headers).await
+        })
     }
 }

@@ -1,7 +1,5 @@
 //! What an answer means for the samples of a request.
 
-use reqwest::StatusCode;
-
 use super::Version;
 use crate::{
     delivery::{Reason, Refusal},
@@ -44,12 +42,6 @@ pub(super) fn judge(version: Version, samples: u64, answer: &Answer) -> Result<D
             }),
         },
         (Ok(()), Version::One) => Ok(Done { sent: samples, rejected: 0, what: None }),
-        // About the message as such, not about these samples.
-        (Err(Refusal::Poison { what }), Version::Two)
-            if answer.status == StatusCode::UNSUPPORTED_MEDIA_TYPE =>
-        {
-            Err(Refusal::Later { reason: Reason::Answer, what, after: answer.retry_after() })
-        }
         (Err(Refusal::Poison { what }), _) => Ok(done(samples, written.unwrap_or(0), what)),
         (Err(later), _) => Err(later),
     }

@@ -23,6 +23,9 @@ use crate::{backoff::Pace, metrics::WriteCounters};
 const MAX_SAMPLES: usize = 2000;
 /// How often 1.0 says what the families are.
 const METADATA_EVERY: Duration = Duration::from_secs(5 * 60);
+/// A clock that is set back by up to this only makes the times of samples go on from where they were. What is further
+/// ahead was a wrong clock, and keeping to it would put all samples there for good.
+const MAX_AHEAD_MS: i64 = 2 * 3600 * 1000;
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -109,6 +112,14 @@ impl Lane {
     }
 
     fn keep(&self, course: &mut Course, series: &[Series], now_ms: i64) {
+        if course.last_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+            let ahead_seconds = (course.last_ms - now_ms) / 1000;
+            tracing::warn!(
+                sink = %self.sink, tenant = %self.tenant, ahead_seconds,
+                "the clock was far ahead: a receiver that took samples of that time refuses those of now until then"
+            );
+            course.last_ms = 0;
+        }
         let time_ms = now_ms.max(course.last_ms + 1);
         if !series.is_empty() {
             course.last_ms = time_ms;

@@ -1,12 +1,10 @@
 //! Entries to requests.
 
-use std::pin::Pin;
-
 use reqwest::header::HeaderMap;
 
 use super::{Form, Settings};
 use crate::{
-    delivery::{Entry, Refusal, Sending, Sent, Sink},
+    delivery::{Entry, Probing, Refusal, Sending, Sent, Sink},
     sinks::http::HttpClient,
 };
 
@@ -47,7 +45,7 @@ impl Sink for Webhook {
         self.form.is_batch()
     }
 
-    fn probe(&self) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + '_>> {
+    fn probe<'s>(&'s self, _tenant: &'s str) -> Probing<'s> {
         Box::pin(self.client.probe())
     }
 }

@@ -110,6 +110,23 @@ fn times_go_on_though_the_clock_goes_back_and_the_daemon_starts_again() {
 }
 
 #[test]
+fn a_clock_that_was_far_ahead_is_not_kept_to() {
+    const HOUR: i64 = 3600 * 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let now = lane::now_ms();
+    // By a clock of another year, before the next start too, and by one that was an hour ahead.
+    for (ahead, expected) in [(14 * 365 * 24 * HOUR, 0), (HOUR, HOUR + 1)] {
+        for (clock, expected) in [(now + ahead, ahead), (now, expected)] {
+            let lane = lane(path.clone(), Bounds::default(), &WriteMetrics::default());
+            lane.take(many(1, 1), clock);
+            assert_eq!(first(&lane).unwrap().time_ms - now, expected);
+            lane.done(1, 0);
+        }
+    }
+}
+
+#[test]
 fn what_is_being_sent_is_not_dropped_and_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     let metrics = WriteMetrics::default();
