@@ -163,6 +163,19 @@ const noisy = [
     ),
     graph(
       {
+        title: "Excused by exceptions",
+        description:
+          "Matches that a tenant's exceptions kept from being detections, the ten rules with most of them. What a rule's own exceptions exclude is no match.",
+        unit: "cps",
+        none: "No tenant has exceptions",
+      },
+      range(
+        `topk(10, sum by (tenant, rule) (rate(${ofTenant("yagura_excepted_total", CHOSEN)}[$__rate_interval])))`,
+        "{{tenant}}: {{rule}}",
+      ),
+    ),
+    graph(
+      {
         title: "Tenants with broken rules",
         description: "1 while something of a tenant's own rules or exceptions is not used because it is wrong.",
         unit: "locale",

@@ -38,9 +38,9 @@ const NOISY: &str = "
   tags: [host, file, mitre_discovery, T1083]
 ";
 
-/// One of them is beyond its quota and its budget of series.
+/// One of them has an exception, the other is beyond its quota and its budget of series.
 const TENANTS: &str = "tenants:
-- {name: shop, match: {namespaces: [shop]}}
+- {name: shop, match: {namespaces: [shop]}, exceptions: [{rule: Library preload file changed, condition: proc.name = sh}]}
 - {name: research, match: {namespaces: [\"research-*\"]}, quota: {detections_per_second: 1, burst: 2, series: 3}}
 ";
 

@@ -111,8 +111,10 @@ class Reader {
       this.wrong.push(`${name} is a label already`);
     }
     this.labels.add(name);
-    if (this.pushed !== undefined && !this.pushed.some(({ line }) => at(line, path) !== undefined)) {
-      this.wrong.push(`no line has ${path}`);
+    // How long a list is, is chance.
+    const first = path.replace(/\[\d+\]/g, "[0]");
+    if (this.pushed !== undefined && !this.pushed.some(({ line }) => at(line, first) !== undefined)) {
+      this.wrong.push(`no line has ${first}`);
     }
     return (state) => {
       state.labels[name] = at(state.line, path) ?? "";

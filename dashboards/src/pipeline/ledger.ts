@@ -26,7 +26,7 @@ const events = difference(
 );
 
 const detections = difference(
-  [sum("yagura_detections_total")],
+  [sum("yagura_detections_total"), sum("yagura_detections_retired_total")],
   [sum("yagura_sink_delivered_total"), sum("yagura_suppressed_total"), sum("yagura_lost_total", AFTER)],
 );
 
