@@ -59,7 +59,8 @@ function strangers(panel: Panel, labels: Set<string>): string[] {
 function values(query: unknown): Target | undefined {
   const asked = /^label_values\((.*), ([a-z_]+)\)$/.exec((query as { query: string }).query);
   const [, selector, label] = asked ?? [];
-  return label === undefined ? undefined : { expr: `count by (${label}) (${selector})`, legendFormat: `{{${label}}}` };
+  const by = label === "instance" ? "cluster, instance" : label;
+  return label === undefined ? undefined : { expr: `count by (${by}) (${selector})`, legendFormat: `{{${label}}}` };
 }
 
 function* problems(dashboard: Page): Generator<[where: string, what: string]> {

@@ -49,10 +49,14 @@ export function promql(text: string, metrics: Metrics): { wrong: string[]; label
   for (const grouping of all(tree.topNode, "GroupingLabels")) {
     const scope = grouping.parent?.name === "AggregateModifier" ? "AggregateExpr" : "BinaryExpr";
     const known = labelsOf(around(grouping, scope) ?? tree.topNode);
-    for (const label of all(grouping, "LabelName").map(slice)) {
+    const labels = all(grouping, "LabelName").map(slice);
+    for (const label of labels) {
       if (!known.has(label)) {
         wrong.push(`nothing has the label ${label} in ${slice(grouping)}`);
       }
+    }
+    if (labels.includes("instance") && !labels.includes("cluster")) {
+      wrong.push(`nodes of two clusters are one in ${slice(grouping)}`);
     }
   }
   return { wrong, labels: labelsOf(tree.topNode) };
