@@ -13,7 +13,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::DEADLINE;
+use crate::{
+    DEADLINE,
+    capabilities::{CLAIMED, with_exactly},
+};
 
 /// The daemon's program, which cargo builds before the tests of this package.
 pub fn binary() -> PathBuf {
@@ -75,6 +78,8 @@ pub struct Options<'a> {
     pub stdout_stuck: bool,
     /// A program and arguments that run it: `unshare --mount …`. It must end by becoming what follows.
     pub wrapper: &'a [&'a str],
+    /// What it may do; [`CLAIMED`] unless told otherwise.
+    pub capabilities: Option<&'a [&'a str]>,
     /// Further variables of its environment.
     pub env: &'a [(&'a str, &'a str)],
     /// Another program than [`binary`].
@@ -123,14 +128,10 @@ impl Daemon {
         let listen = if options.config.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
         fs::write(&config, format!("{listen}{ring}{journal}{}", options.config)).expect("a file");
         let own = options.program.map_or_else(binary, Path::to_owned);
-        let mut command = match options.wrapper {
-            [] => Command::new(own),
-            [program, args @ ..] => {
-                let mut command = Command::new(program);
-                command.args(args).arg(own);
-                command
-            }
-        };
+        let privileges = with_exactly(options.capabilities.unwrap_or(&CLAIMED));
+        let mut words = options.wrapper.iter().copied().chain(privileges.iter().map(String::as_str));
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).arg(own);
         command.envs(options.env.iter().copied());
         command.arg("run").arg("--config").arg(&config).args(&options.args);
         if !options.rules.is_empty() {

@@ -4,6 +4,7 @@
 //! - [`live`]: loads the kernel side, runs an actor and yields the events of its process tree as rules see them;
 //! - [`case`]: a test as data: what an actor does, and what fields its events must have;
 //! - [`daemon`]: runs the real `yagura` binary and collects what it prints;
+//! - [`capabilities`]: what that daemon may do: what the manifest says, in every test;
 //! - `src/demo/`: `make demo`, everything at once to look at;
 //! - [`rows`]: a test of rules as data: what an actor does, and the rules that fire;
 //! - [`scratch`]: files for an actor to work on, and the names that tests use in place of values;
@@ -32,6 +33,7 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod api_server;
 pub mod authority;
+pub mod capabilities;
 pub mod case;
 pub mod cgroups;
 pub mod containerd;

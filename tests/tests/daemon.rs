@@ -251,6 +251,10 @@ fn reloads_while_events_flow_lose_no_event() {
     let output = actor.wait_with_output().expect("the actor's output");
     let truth: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let opened = truth["opened"].as_u64().expect("a count");
+    // A slow machine is behind with the writing; the end has a deadline.
+    daemon.until("all is written", |daemon| {
+        daemon.metric("yagura_sink_delivered_total{sink=\"stdout\",tenant=\"platform\"}") >= opened as f64
+    });
     let ended = daemon.stop();
     assert_eq!(ended.status.code(), Some(0));
     let counters = ended.balance();

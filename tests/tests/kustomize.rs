@@ -9,6 +9,7 @@ use std::{
 };
 
 use end_to_end::{
+    capabilities::CLAIMED,
     daemon::{Daemon, Options, yagura},
     kernel_tests_run,
     manifest::{Manifest, documents, strings, write_volume, wrong_for_the_operator},
@@ -246,13 +247,6 @@ fn what_may_be_asked_of_the_api_server_is_what_the_page_says() {
     assert_eq!(rules.len(), page.matches("{apiGroups: [").count());
 }
 
-/// `setpriv` with exactly these capabilities, as root in a container has them.
-fn with_capabilities(names: &[String]) -> Vec<String> {
-    let set = names.iter().fold("-all".to_owned(), |set, name| set + ",+" + name);
-    let of = |option: &str| format!("--{option}={set}");
-    ["setpriv".into(), "--no-new-privs".into(), of("bounding-set"), of("inh-caps"), of("ambient-caps")].into()
-}
-
 /// Starts a shell before the daemon, which later reads a file by a child of its own.
 struct Older(std::process::Child);
 
@@ -288,17 +282,20 @@ const RULES: &str = "
   priority: NOTICE
 ";
 
+/// With other capabilities than those of all tests.
+fn with<'a>(capabilities: &'a [&'a str]) -> Options<'a> {
+    Options { rules: RULES, capabilities: Some(capabilities), ..Options::default() }
+}
+
 #[test]
 fn the_capabilities_of_the_manifest_are_enough_and_each_is_needed() {
     if !kernel_tests_run() {
         return;
     }
-    let claimed = Manifest::of("base").capabilities();
-    let run = |capabilities: &[String]| {
-        let wrapper = with_capabilities(capabilities);
-        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    assert_eq!(Manifest::of("base").capabilities(), CLAIMED, "what all tests run with");
+    let run = |capabilities: &[&str]| {
         let mut older = Older::start();
-        let daemon = Daemon::start(&Options { rules: RULES, wrapper: &wrapper, ..Options::default() });
+        let daemon = Daemon::start(&with(capabilities));
         // It has these and no others: what is claimed is what was tested.
         let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("it runs");
         let sets = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|name| {
@@ -317,16 +314,13 @@ fn the_capabilities_of_the_manifest_are_enough_and_each_is_needed() {
         found["output_fields"]["proc.pexepath"].clone()
     };
     let program = fs::canonicalize("/bin/sh").expect("a path");
-    assert_eq!(run(&claimed), program.to_str().expect("text"));
-    for capability in &claimed {
-        let fewer: Vec<String> = claimed.iter().filter(|name| *name != capability).cloned().collect();
-        match capability.as_str() {
+    assert_eq!(run(&CLAIMED), program.to_str().expect("text"));
+    for capability in CLAIMED {
+        let fewer: Vec<&str> = CLAIMED.into_iter().filter(|name| *name != capability).collect();
+        match capability {
             // Nothing starts.
             "bpf" | "perfmon" => {
-                let wrapper = with_capabilities(&fewer);
-                let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-                let ended =
-                    Daemon::launch(&Options { rules: RULES, wrapper: &wrapper, ..Options::default() }).wait();
+                let ended = Daemon::launch(&with(&fewer)).wait();
                 assert!(!ended.status.success(), "without {capability}");
                 let name = format!("CAP_{}", capability.to_uppercase());
                 assert!(ended.stderr.iter().any(|line| line.contains(&name)), "{:?}", ended.stderr);
@@ -339,8 +333,8 @@ fn the_capabilities_of_the_manifest_are_enough_and_each_is_needed() {
 }
 
 /// The set's bits, by the numbers of `linux/capability.h`.
-fn bits(names: &[String]) -> u64 {
-    let bit = |name: &String| match name.as_str() {
+fn bits(names: &[&str]) -> u64 {
+    let bit = |name: &&str| match *name {
         "sys_ptrace" => 19,
         "perfmon" => 38,
         "bpf" => 39,

@@ -32,7 +32,7 @@ pub(super) fn read(
     let dialect = errors.choice(dialect, &dialects, Dialect::default());
     let ids = target::tenant_ids(entry, errors, |id| dialect.check(id));
     let knows = |tenant: &str| ids == TenantIds::default() || ids.of(tenant).is_some();
-    target::check_tenants(at, &ids, knows, feed, tenants, errors);
+    target::check_tenants(at, knows, feed, tenants, errors);
     let limits = limits(entry, errors);
     let mut target = target?;
     for (name, _) in &target.headers {

@@ -47,7 +47,7 @@ pub(super) fn read(
                 errors.at(at, "tenant_header needs tenant_id or tenant_ids".into());
             } else {
                 let knows = |tenant: &str| ids.of(tenant).is_some();
-                target::check_tenants(at, &ids, knows, feed, tenants, errors);
+                target::check_tenants(at, knows, feed, tenants, errors);
             }
             Some((header, ids))
         }

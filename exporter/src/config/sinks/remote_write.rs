@@ -62,12 +62,7 @@ pub(super) fn read(
     }
     let settings =
         Settings { target: target?, version, interval, tenancy: tenancy?, external_labels, bounds };
-    let none = TenantIds::default();
-    let ids = match &settings.tenancy {
-        Tenancy::Plain => &none,
-        Tenancy::Path(ids) | Tenancy::Labels(ids) | Tenancy::Header(_, ids) => ids,
-    };
-    target::check_tenants(at, ids, |tenant| settings.knows(tenant), feed, tenants, errors);
+    target::check_tenants(at, |tenant| settings.knows(tenant), feed, tenants, errors);
     Some(settings)
 }
 

@@ -137,25 +137,20 @@ pub(super) fn tenant_ids(
     TenantIds { named, otherwise }
 }
 
-/// Each tenant that a sink is for must have an id there, and each id a tenant: what has none would be the receiver's default
-/// tenant's.
+/// Each tenant that a sink is for must have an id there: what has none would be the receiver's default tenant's.
 pub(super) fn check_tenants(
     at: Marker,
-    ids: &TenantIds,
     knows: impl Fn(&str) -> bool,
     feed: &Feed,
     tenants: &[Tenant],
     errors: &mut Errors,
 ) {
-    let names = || [PLATFORM_TENANT].into_iter().chain(tenants.iter().map(|tenant| &*tenant.name));
-    for tenant in names().filter(|tenant| feed.filter.wants_tenant(tenant) && !knows(tenant)) {
+    let names = [PLATFORM_TENANT].into_iter().chain(tenants.iter().map(|tenant| &*tenant.name));
+    for tenant in names.filter(|tenant| feed.filter.wants_tenant(tenant) && !knows(tenant)) {
         errors.at(
             at,
             format!("tenant '{tenant}' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants"),
         );
-    }
-    for name in ids.named.keys().filter(|name| names().all(|tenant| tenant != name.as_str())) {
-        errors.at(at, format!("tenant_ids has an id for '{name}', which is no tenant"));
     }
 }
 

@@ -372,8 +372,8 @@ fn errors_say_where_and_what() {
             "1:78: '../x' is no name of an organisation: letters, digits and !-_.*'(), at most 150",
         ),
         (
-            "sinks: [{name: a, type: loki, url: 'http://x/', tenant_ids: [{tenant: shop, id: s}, {tenant: shpo, id: t}]}]\ntenants: [{name: shop, match: {nodes: [a]}}]",
-            "1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants\nyagura.yaml:1:9: tenant_ids has an id for 'shpo', which is no tenant",
+            "sinks: [{name: a, type: loki, url: 'http://x/', tenant_ids: [{tenant: shop, id: s}]}]\ntenants: [{name: shop, match: {nodes: [a]}}]",
+            "1:9: tenant 'platform' has no id at this receiver: see tenant_ids, tenant_id, or leave it out with tenants",
         ),
         (
             "sinks: [{name: a, type: otlp, url: 'http://x/', tenant_header: X-T, tenants: [shop], tenant_ids: [{tenant: platform, id: t}]}]\ntenants: [{name: shop, match: {nodes: [a]}}]",
