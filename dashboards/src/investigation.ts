@@ -12,8 +12,10 @@ import { cluster, datasources, namespace, node, stream, tenant, text as input } 
 const THIS = `${stream()} |= "$uuid"`;
 const ITS_POD = '|= "$pod"';
 
+const ABOVE = ["Parent", "2nd above", "3rd above", "4th above", "5th above", "6th above", "7th above", "8th above"];
+
 const RULE = { priority: { as: "Priority", width: 100 }, rule: { as: "Rule", width: 230, link: toRule() } };
-const DETECTION = { detection: { as: "Detection", width: 110, link: toDetection() } };
+const DETECTION = { detection: { as: "Detection", width: 110, link: toDetection("chosen") } };
 
 const one = [
   line(
@@ -33,8 +35,7 @@ const one = [
     entries(
       {
         title: "Process and its parent",
-        description:
-          "Which program it was, on whose behalf, and who started it. More ancestors are in the line, if the rule's output names them.",
+        description: "Which program it was, on whose behalf, and who started it.",
         unit: "string",
       },
       {
@@ -53,6 +54,23 @@ const one = [
   line(
     6,
     entries(
+      {
+        title: "Ancestors",
+        description:
+          "The processes above it, up to eight: the parent, whoever started that, and so on. Their ids and programs are in the last column.",
+        unit: "string",
+        none: "Not a system call, or nothing is known of its parent",
+      },
+      {
+        ...Object.fromEntries(log.ABOVE.map((label, above) => [label, { as: ABOVE[above] ?? "", width: 120 }])),
+        lineage: { as: "With ids and programs" },
+      },
+      lines(`${THIS} ${log.ancestors} | detection=~"$uuid.*" | lineage != ""`, 5),
+    ),
+  ),
+  line(
+    6,
+    entries(
       { title: "Container and pod", description: "Where it ran, and whose it is.", unit: "string" },
       {
         tenant: { as: "Tenant", width: 90 },
@@ -61,6 +79,7 @@ const one = [
         container: { as: "Container" },
         image: { as: "Image" },
         node: { as: "Node", width: 100 },
+        detection: { as: "Detection", width: 110, link: toDetection("row") },
       },
       lines(`${THIS} ${log.process} | detection=~"$uuid.*"`, 5),
     ),

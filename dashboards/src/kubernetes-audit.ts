@@ -1,12 +1,12 @@
 // What the API servers tell, what of it was detected, and whether anything is missing.
 
-import { hits, hitsBy, someHitsBy } from "./detections";
+import { hits, hitsBy, orNone, someHitsBy } from "./detections";
 import { line, page } from "./layout";
 import { toDetection, toRule } from "./links";
 import * as log from "./logs";
 import { byPriority, entries, graph, list, number, perInterval, top } from "./panels";
 import { lines, now, range, rows, totals } from "./queries";
-import { cluster, datasources, namespace, node, ofNode, stream, tenant } from "./variables";
+import { cluster, datasources, namespace, NODE, node, NODE_NAME, ofNode, stream, tenant } from "./variables";
 
 const AUDIT = 'source="k8s_audit"';
 
@@ -22,7 +22,7 @@ const summary = line(
   ),
   number(
     { title: "Detections", description: "Detections from audit events.", unit: "locale" },
-    now(`sum(${hits("$__range", AUDIT)}) or vector(0)`, "Detections"),
+    now(orNone(`sum(${hits("$__range", AUDIT)})`), "Detections"),
   ),
   number(
     {
@@ -123,7 +123,7 @@ const detections = [
         namespace: { as: "Namespace", width: 120 },
         target: { as: "Name", width: 130 },
         message: { as: "What happened" },
-        detection: { as: "Detection", width: 110, link: toDetection() },
+        detection: { as: "Detection", width: 110, link: toDetection("unknown") },
       },
       lines(`${stream(AUDIT)} ${log.audit}`),
     ),
@@ -165,11 +165,11 @@ const receiving = [
           "Audit events that wait for the rules. At k8s_audit.queue_events API servers are asked to come again.",
         unit: "locale",
       },
-      range(`max by (instance) (${ofNode("yagura_k8s_audit_queue_events")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("yagura_k8s_audit_queue_events")})`, NODE_NAME),
     ),
     graph(
       { title: "Queue, bytes", description: "The same in bytes; the bound is k8s_audit.queue_size.", unit: "bytes" },
-      range(`max by (instance) (${ofNode("yagura_k8s_audit_queue_bytes")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("yagura_k8s_audit_queue_bytes")})`, NODE_NAME),
     ),
     graph(
       {
@@ -177,7 +177,7 @@ const receiving = [
         description: "Sessions in pods that were forgotten because there were too many (512).",
         unit: "cps",
       },
-      range(rate("yagura_k8s_sessions_evicted_total", "instance"), "{{instance}}"),
+      range(rate("yagura_k8s_sessions_evicted_total", NODE), NODE_NAME),
     ),
     graph(
       { title: "Events lost", description: "Audit events that could not be handled, by reason.", unit: "cps" },

@@ -13,7 +13,7 @@ import {
 import { DataqueryBuilder } from "@grafana/grafana-foundation-sdk/prometheus";
 
 import { others, TAG } from "./links";
-import { ofNode, PROMETHEUS } from "./variables";
+import { NODE, NODE_NAME, ofNode, PROMETHEUS } from "./variables";
 
 const COLUMNS = 24;
 
@@ -43,7 +43,7 @@ export interface Page {
 
 /** When rules were loaded again, and what came of it. */
 function reloads() {
-  const expr = `sum by (instance, result) (changes(${ofNode("yagura_rules_reload_total")}[2m])) > 0`;
+  const expr = `sum by (${NODE}, result) (changes(${ofNode("yagura_rules_reload_total")}[2m])) > 0`;
   return new AnnotationQueryBuilder()
     .name("Rules reloaded")
     .datasource(PROMETHEUS)
@@ -53,7 +53,7 @@ function reloads() {
     .expr(expr)
     .step("60s")
     .titleFormat("Rules reloaded: {{result}}")
-    .textFormat("{{instance}}")
+    .textFormat(NODE_NAME)
     .tagKeys("result");
 }
 

@@ -14,20 +14,28 @@ export const others = () =>
     .keepTime(true)
     .tooltip("Yagura's dashboards, with the same tenant, namespace, node and time");
 
+/** Columns of the cell's row, by their labels. */
+const ROW = { pod: "${__data.fields.pod}", detection: "${__data.fields.detection}" };
+
 const CHOSEN = "${prometheus:queryparam}&${loki:queryparam}&${cluster:queryparam}&${node:queryparam}&${__url_time_range}";
 const WHOSE = "${tenant:queryparam}&${namespace:queryparam}";
 
-/** A link in a table's cell: to the detection whose uuid it has. */
-export const toDetection = () => ({
-  title: "Investigate this detection",
-  url: `/d/yagura-investigation?var-uuid=\${__value.text}&${WHOSE}&${CHOSEN}`,
+const toInvestigation = (title: string, uuid: string, pod: string) => ({
+  title,
+  url: `/d/yagura-investigation?var-uuid=${uuid}${pod}&${WHOSE}&${CHOSEN}`,
 });
 
-/** To what else happened in the pod of the cell. */
-export const toPod = () => ({
-  title: "What else happened in this pod",
-  url: `/d/yagura-investigation?var-pod=\${__value.text}&${WHOSE}&${CHOSEN}`,
-});
+/** A link in a table's cell: to the detection whose uuid it has; its pod is in the row, chosen already, or unknown. */
+export const toDetection = (pod: "row" | "chosen" | "unknown") =>
+  toInvestigation(
+    "Investigate this detection",
+    "${__value.text}",
+    { row: `&var-pod=${ROW.pod}`, chosen: "&${pod:queryparam}", unknown: "" }[pod],
+  );
+
+/** To what else happened in the pod of the cell, and the detection of its row. */
+export const toPod = () =>
+  toInvestigation("What else happened in this pod", ROW.detection, "&var-pod=${__value.text}");
 
 /** To the rule of the cell. */
 export const toRule = () => ({

@@ -21,6 +21,17 @@ const PROCESS = [
   field("terminal", "proc.tty"),
 ].join(", ");
 
+/** How many ancestors a detection has at most. */
+const ANCESTORS = 8;
+
+/** The parent first: each one's label, and where its name is in the line. */
+const names = Array.from({ length: ANCESTORS }, (_, above) => [`above_${above + 1}`, `ancestors[${above}].name`]);
+
+/** Labels of the names of the processes above one, the parent first. */
+export const ABOVE = names.map(([label = ""]) => label);
+
+const LINEAGE = [...names.map(([label, path]) => `${label}="${path}"`), 'lineage="ancestors"'].join(", ");
+
 const AUDIT = [
   field("who", "ka.user.name"),
   field("verb", "ka.verb"),
@@ -46,6 +57,8 @@ const SESSION = ["user", "command", "source_ips"]
 /** Stages of a query that name what a table shows. */
 export const general = `| json ${LINE}`;
 export const process = `| json ${LINE}, ${PROCESS}`;
+/** Processes above the one of a system call. */
+export const ancestors = `| json ${LINE}, ${LINEAGE}`;
 export const audit = `| json ${LINE}, ${AUDIT}`;
 export const session = `| json ${LINE}, ${SESSION}`;
 /** The object of an audit event is a pod like that of a system call. */

@@ -92,7 +92,8 @@ export function number(about: About, query: Query) {
     .description(about.description)
     .datasource(PROMETHEUS)
     .unit(about.unit)
-    .noValue(about.none ?? "0")
+    // Without a daemon, or with another datasource, 0 would look as if all was well.
+    .noValue(about.none ?? "No data")
     .thresholds(thresholds(about))
     .colorMode(about.warn === undefined && about.bad === undefined ? BigValueColorMode.None : BigValueColorMode.Value)
     .graphMode(BigValueGraphMode.None)

@@ -1,11 +1,22 @@
 // All tenants beside each other, for whoever runs Yagura.
 
-import { hits, hitsBy, series, someHitsBy } from "./detections";
+import { hits, hitsBy, orNone, RECORDED, recordedBy, series, someHitsBy } from "./detections";
 import { line, page } from "./layout";
 import { toRule, toTenant } from "./links";
 import { graph, list, number, perInterval, top } from "./panels";
 import { now, range, rows } from "./queries";
-import { cluster, datasources, namespace, node, ofNode, ofTenant, tenant } from "./variables";
+import {
+  cluster,
+  datasources,
+  namespace,
+  NODE,
+  node,
+  NODE_NAME,
+  ofNode,
+  ofTenant,
+  orZero,
+  tenant,
+} from "./variables";
 
 const summary = line(
   4,
@@ -19,7 +30,7 @@ const summary = line(
   ),
   number(
     { title: "Detections", description: "Of all chosen tenants, in the chosen time.", unit: "locale" },
-    now(`sum(${hits("$__range")}) or vector(0)`, "Detections"),
+    now(orNone(`sum(${hits("$__range")})`), "Detections"),
   ),
   number(
     {
@@ -29,7 +40,7 @@ const summary = line(
       bad: 1,
     },
     now(
-      `sum(increase(${ofNode("yagura_lost_total", 'stage!="recording"')}[$__range])) + (sum(increase(${ofTenant("yagura_sink_lost_total")}[$__range])) or vector(0))`,
+      `sum(increase(${ofNode("yagura_lost_total", 'stage!="recording"')}[$__range])) + (${orZero(`sum(increase(${ofTenant("yagura_sink_lost_total")}[$__range]))`)})`,
       "Lost",
     ),
   ),
@@ -40,7 +51,7 @@ const summary = line(
       unit: "locale",
       bad: 1,
     },
-    now(`count(${ofTenant("yagura_sink_up")} == 0) or vector(0)`, "Down"),
+    now(orZero(`count(${ofTenant("yagura_sink_up")} == 0)`), "Down"),
   ),
   number(
     {
@@ -49,7 +60,7 @@ const summary = line(
       unit: "locale",
       bad: 1,
     },
-    now(`count(max by (tenant) (${ofTenant("yagura_tenant_rules_broken")}) == 1) or vector(0)`, "Broken"),
+    now(orZero(`count(max by (tenant) (${ofTenant("yagura_tenant_rules_broken")}) == 1)`), "Broken"),
   ),
 );
 
@@ -73,7 +84,7 @@ const tenants = [
       },
       rows(hitsBy("tenant", "$__range")).refId("A"),
       rows(`sum by (tenant) (increase(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__range]))`).refId("B"),
-      rows(`max by (tenant) (count by (tenant, instance) (${series()}))`).refId("C"),
+      rows(`max by (tenant) (count by (${NODE}, tenant) (${series()}))`).refId("C"),
       rows(`sum by (tenant) (${ofTenant("yagura_sink_unsent")})`).refId("D"),
       rows(`sum by (tenant) (increase(${ofTenant("yagura_journal_removed_total")}[$__range]))`).refId("E"),
     ),
@@ -90,7 +101,7 @@ const tenants = [
         description: "A node that stands out is attacked, broken, or different.",
         unit: "locale",
       },
-      range(`topk(10, ${someHitsBy("instance", "$__interval")})`, "{{instance}}"),
+      range(`topk(10, ${someHitsBy(NODE, "$__interval")})`, NODE_NAME),
     ),
   ),
 ];
@@ -100,7 +111,7 @@ const talkers = line(
   list(
     {
       title: "Top talkers",
-      description: "The rules and namespaces that say most, of all tenants.",
+      description: `The rules and namespaces that say most, of all tenants. ${RECORDED}`,
       unit: "locale",
     },
     {
@@ -109,7 +120,7 @@ const talkers = line(
       rule: { as: "Rule", link: toRule() },
       Value: { as: "Detections", width: 110 },
     },
-    rows(`topk(25, ${someHitsBy("tenant, namespace, rule", "$__range")})`),
+    rows(`topk(25, ${recordedBy("tenant, namespace, rule", "$__range")})`),
   ),
   top(
     { title: "Share of each tenant", description: "How much of all detections is whose.", unit: "percentunit" },
@@ -119,7 +130,7 @@ const talkers = line(
 
 /** A gauge of each tenant beside its bound, on the node where it is nearest to it. */
 const part = (of: string, bound: string) =>
-  `max by (tenant) (${of} / max by (instance, tenant) (${ofTenant(bound)}))`;
+  `max by (tenant) (${of} / max by (${NODE}, tenant) (${ofTenant(bound)}))`;
 
 const quotas = [
   line(
@@ -133,7 +144,7 @@ const quotas = [
       },
       range(
         part(
-          `sum by (instance, tenant) (rate(${series()}[$__rate_interval]))`,
+          `sum by (${NODE}, tenant) (rate(${series()}[$__rate_interval]))`,
           "yagura_tenant_quota_detections_per_second",
         ),
         "{{tenant}}",
@@ -157,7 +168,7 @@ const quotas = [
           "Series of a tenant's detections as part of its quota.series, on the node with most of them. At 100 % namespace and then rule become ~other.",
         unit: "percentunit",
       },
-      range(part(`count by (instance, tenant) (${series()})`, "yagura_tenant_quota_series"), "{{tenant}}"),
+      range(part(`count by (${NODE}, tenant) (${series()})`, "yagura_tenant_quota_series"), "{{tenant}}"),
     ),
   ),
   line(
@@ -183,7 +194,7 @@ const quotas = [
       },
       range(
         part(
-          `max by (instance, tenant) (${ofTenant("yagura_journal_tenant_size_bytes")})`,
+          `max by (${NODE}, tenant) (${ofTenant("yagura_journal_tenant_size_bytes")})`,
           "yagura_journal_tenant_limit_bytes",
         ),
         "{{tenant}}",
@@ -208,15 +219,15 @@ const daemons = [
     8,
     graph(
       { title: "CPU", description: "Of a daemon, in cores. The kernel's part is not in it.", unit: "short" },
-      range(`sum by (instance) (rate(${ofNode("process_cpu_seconds_total")}[$__rate_interval]))`, "{{instance}}"),
+      range(`sum by (${NODE}) (rate(${ofNode("process_cpu_seconds_total")}[$__rate_interval]))`, NODE_NAME),
     ),
     graph(
       { title: "Memory", description: "Resident memory of a daemon.", unit: "bytes" },
-      range(`max by (instance) (${ofNode("process_resident_memory_bytes")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("process_resident_memory_bytes")})`, NODE_NAME),
     ),
     graph(
       { title: "Open files", description: "File descriptors of a daemon.", unit: "locale" },
-      range(`max by (instance) (${ofNode("process_open_fds")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("process_open_fds")})`, NODE_NAME),
     ),
   ),
   line(
@@ -224,12 +235,13 @@ const daemons = [
     list(
       { title: "Versions", description: "Which version runs where, and since when.", unit: "locale" },
       {
+        cluster: { as: "Cluster" },
         instance: { as: "Node" },
         version: { as: "Version", width: 140 },
         "Value #B": { as: "Runs for", unit: "s", width: 140 },
       },
-      rows(`max by (instance, version) (${ofNode("yagura_build_info")})`).refId("A"),
-      rows(`time() - max by (instance) (${ofNode("process_start_time_seconds")})`).refId("B"),
+      rows(`max by (${NODE}, version) (${ofNode("yagura_build_info")})`).refId("A"),
+      rows(`time() - max by (${NODE}) (${ofNode("process_start_time_seconds")})`).refId("B"),
     ),
     graph(
       {

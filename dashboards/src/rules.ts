@@ -1,14 +1,30 @@
 // How the rules do: which speak, which never do, which too much.
 
-import { hits, hitsBy, series, someHitsBy } from "./detections";
+import { everywhere, hits, hitsBy, orNone, someHitsBy } from "./detections";
 import { line, page } from "./layout";
 import { toRule } from "./links";
 import * as log from "./logs";
 import { entries, graph, list, number, perInterval, top } from "./panels";
 import { lines, now, range, rows } from "./queries";
-import { cluster, datasources, namespace, node, ofNode, ofTenant, rule, stream, tenant } from "./variables";
+import {
+  cluster,
+  datasources,
+  namespace,
+  NODE,
+  node,
+  NODE_NAME,
+  ofNode,
+  ofTenant,
+  rule,
+  stream,
+  tenant,
+} from "./variables";
 
 const CHOSEN = 'rule=~"$rule"';
+
+/** Rules without detections since each daemon began, in any namespace: what they have at 0 is in none. */
+const silent = (labels: string) =>
+  `sum by (${labels}) (max_over_time(${everywhere(`${CHOSEN}, rule!="~other"`)}[$__range])) == 0`;
 
 /** Held back by rules' rate limits, which is what the quotas did not. */
 const held = (change: string, window: string) =>
@@ -22,15 +38,15 @@ const summary = line(
   ),
   number(
     { title: "Rules with detections", description: "Rules with a detection in the chosen time.", unit: "locale" },
-    now(`count(${someHitsBy("rule", "$__range", CHOSEN)}) or vector(0)`, "Rules"),
+    now(orNone(`count(${someHitsBy("rule", "$__range", CHOSEN)})`), "Rules"),
   ),
   number(
     {
       title: "Rules without",
-      description: "Rules without any detection since each node's daemon began.",
+      description: "Rules without any detection since each node's daemon began, in any namespace.",
       unit: "locale",
     },
-    now(`count(sum by (rule) (max_over_time(${series(`${CHOSEN}, rule!="~other"`)}[$__range])) == 0) or vector(0)`, "Rules"),
+    now(orNone(`count(${silent("rule")})`), "Rules"),
   ),
   number(
     {
@@ -40,7 +56,7 @@ const summary = line(
       warn: 0.5,
       bad: 0.8,
     },
-    now(`max(${hitsBy("rule", "$__range", CHOSEN)}) / (sum(${hits("$__range", CHOSEN)}) > 0) or vector(0)`, "Share"),
+    now(orNone(`max(${hitsBy("rule", "$__range", CHOSEN)}) / (sum(${hits("$__range", CHOSEN)}) > 0)`), "Share"),
   ),
   number(
     {
@@ -92,12 +108,12 @@ const speaking = [
       {
         title: "Rules that never spoke",
         description:
-          "Enabled rules without any detection since each node's daemon began. That may be as it should; if not, test them: yagura rules test.",
+          "Enabled rules without any detection since each node's daemon began, in any namespace. That may be as it should; if not, test them: yagura rules test.",
         unit: "locale",
         none: "Every rule has spoken",
       },
       { rule: { as: "Rule" }, priority: { as: "Priority", width: 110 }, source: { as: "Source", width: 100 } },
-      rows(`sum by (rule, priority, source) (max_over_time(${series(`${CHOSEN}, rule!="~other"`)}[$__range])) == 0`),
+      rows(silent("rule, priority, source")),
     ),
   ),
 ];
@@ -147,6 +163,19 @@ const noisy = [
     ),
     graph(
       {
+        title: "Excused by exceptions",
+        description:
+          "Matches that a tenant's exceptions kept from being detections, the ten rules with most of them. What a rule's own exceptions exclude is no match.",
+        unit: "cps",
+        none: "No tenant has exceptions",
+      },
+      range(
+        `topk(10, sum by (tenant, rule) (rate(${ofTenant("yagura_excepted_total", CHOSEN)}[$__rate_interval])))`,
+        "{{tenant}}: {{rule}}",
+      ),
+    ),
+    graph(
+      {
         title: "Tenants with broken rules",
         description: "1 while something of a tenant's own rules or exceptions is not used because it is wrong.",
         unit: "locale",
@@ -159,7 +188,7 @@ const noisy = [
         description: "Nodes that differ have not got the same rules, or could not load them.",
         unit: "locale",
       },
-      range(`max by (instance) (${ofNode("yagura_rules_loaded")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("yagura_rules_loaded")})`, NODE_NAME),
     ),
   ),
 ];

@@ -1,14 +1,15 @@
 // What happened to a tenant, and what to look at first.
 
-import { hits, hitsBy, named, series, SEVERE, someHitsBy } from "./detections";
+import { hits, hitsBy, named, newToday, orNone, RECORDED, recordedBy, recordedValues, SEVERE, someHitsBy } from "./detections";
 import { line, page } from "./layout";
 import { toDetection, toPod, toRule } from "./links";
 import * as log from "./logs";
 import { byPriority, entries, list, matrix, number, perInterval, top } from "./panels";
 import { counts, lines, now, range, rows, totals } from "./queries";
-import { cluster, datasources, namespace, node, ofTenant, stream, tenant } from "./variables";
+import { cluster, datasources, namespace, NODE, node, NODE_NAME, ofTenant, stream, tenant } from "./variables";
 
-const sum = (more = "") => `sum(${hits("$__range", more)}) or vector(0)`;
+const sum = (more = "") => orNone(`sum(${hits("$__range", more)})`);
+
 
 const summary = line(
   4,
@@ -30,16 +31,20 @@ const summary = line(
     now(sum(SEVERE), "Critical and above"),
   ),
   number(
-    { title: "Rules that spoke", description: "Different rules with at least one detection.", unit: "locale" },
-    now(`count(${someHitsBy("rule", "$__range")}) or vector(0)`, "Rules"),
+    {
+      title: "Rules that spoke",
+      description: `Different rules with at least one detection. ${RECORDED}`,
+      unit: "locale",
+    },
+    now(recordedValues("rule", "$__range"), "Rules"),
   ),
   number(
     {
       title: "Namespaces concerned",
-      description: "Namespaces with at least one detection; the host counts as one.",
+      description: `Namespaces with at least one detection; the host counts as one. ${RECORDED}`,
       unit: "locale",
     },
-    now(`count(${someHitsBy("namespace", "$__range")}) or vector(0)`, "Namespaces"),
+    now(recordedValues("namespace", "$__range"), "Namespaces"),
   ),
   number(
     {
@@ -49,7 +54,7 @@ const summary = line(
       unit: "locale",
       warn: 1,
     },
-    now(`sum(increase(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__range])) or vector(0)`, "Held back"),
+    now(orNone(`sum(increase(${ofTenant("yagura_tenant_quota_suppressed_total")}[$__range]))`), "Held back"),
   ),
   number(
     {
@@ -60,7 +65,7 @@ const summary = line(
       warn: 60,
       bad: 300,
     },
-    now(`max(${ofTenant("yagura_sink_oldest_unsent_seconds")}) or vector(0)`, "Behind"),
+    now(orNone(`max(${ofTenant("yagura_sink_oldest_unsent_seconds")})`), "Behind"),
   ),
 );
 
@@ -86,7 +91,7 @@ const tops = line(
   list(
     {
       title: "Top rules",
-      description: "Rules by their detections. One that says the same thing all day wants an exception or a fix.",
+      description: `Rules by their detections. One that says the same thing all day wants an exception or a fix. ${RECORDED}`,
       unit: "locale",
     },
     {
@@ -94,21 +99,20 @@ const tops = line(
       priority: { as: "Priority", width: 110 },
       Value: { as: "Detections", width: 110 },
     },
-    rows(`topk(20, ${someHitsBy("rule, priority", "$__range")})`),
+    rows(`topk(20, ${recordedBy("rule, priority", "$__range")})`),
   ),
   top(
     {
       title: "Top namespaces",
-      description: "Namespaces by their detections. What is in no namespace, such as the host, is (none).",
+      description: `Namespaces by their detections. What is in no namespace, such as the host, is (none). ${RECORDED}`,
       unit: "locale",
     },
-    now(`topk(15, ${named(someHitsBy("namespace", "$__range"))})`, "{{namespace}}"),
+    now(`topk(15, ${named(recordedBy("namespace", "$__range"))})`, "{{namespace}}"),
   ),
   list(
     {
       title: "Rules first seen today",
-      description:
-        "Rules with a detection in the last 24 hours and none in the six days before: what is new is rarely noise.",
+      description: `Rules with a detection in the last 24 hours and none in the six days before: what is new is rarely noise. ${RECORDED}`,
       unit: "locale",
       none: "Nothing new",
     },
@@ -117,9 +121,7 @@ const tops = line(
       priority: { as: "Priority", width: 110 },
       Value: { as: "Detections", width: 110 },
     },
-    rows(
-      `sum by (rule, priority) (max_over_time(${series()}[1d])) > 0 unless sum by (rule, priority) (max_over_time(${series()}[6d] offset 1d)) > 0`,
-    ),
+    rows(newToday("rule, priority")),
   ),
 );
 
@@ -140,7 +142,7 @@ const sources = line(
       description: "Where it happened. Audit events count for the node that the API server told.",
       unit: "locale",
     },
-    range(someHitsBy("instance", "$__interval"), "{{instance}}"),
+    range(someHitsBy(NODE, "$__interval"), NODE_NAME),
   ),
 );
 
@@ -201,7 +203,7 @@ const latest = line(
       pod: { as: "Pod", width: 180, link: toPod() },
       node: { as: "Node", width: 100 },
       message: { as: "What happened" },
-      detection: { as: "Detection", width: 110, link: toDetection() },
+      detection: { as: "Detection", width: 110, link: toDetection("row") },
     },
     lines(`${stream()} ${log.process}`),
   ),

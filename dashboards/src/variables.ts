@@ -93,14 +93,30 @@ export const text = (name: string, label: string, description: string) =>
     .defaultValue("")
     .current({ selected: true, text: "", value: "" });
 
-const INSTANCE = 'cluster=~"$cluster", instance=~"$node(:[0-9]+)?"';
+/** Matchers of what was recorded of all nodes. */
+export const IN_CLUSTER = 'cluster=~"$cluster"';
+export const OF_TENANT = 'tenant=~"$tenant"';
+
+const INSTANCE = `${IN_CLUSTER}, instance=~"$node(:[0-9]+)?"`;
 
 /** A metric of the chosen nodes, with further matchers. */
 export const ofNode = (metric: string, more = "") => `${metric}{${[INSTANCE, more].filter(Boolean).join(", ")}}`;
 
 /** A metric of the chosen nodes and tenants. */
 export const ofTenant = (metric: string, more = "") =>
-  ofNode(metric, ['tenant=~"$tenant"', more].filter(Boolean).join(", "));
+  ofNode(metric, [OF_TENANT, more].filter(Boolean).join(", "));
+
+/** A number that is 0 where a query finds nothing, as long as there is something that always is: no daemon, no number. */
+export const zero = (expr: string, always: string) => `${expr} or 0 * count(${always})`;
+
+/** The same of the chosen nodes. */
+export const orZero = (expr: string) => zero(expr, ofNode("yagura_build_info"));
+
+/** What tells nodes apart: their names may be the same in two clusters. */
+export const NODE = "cluster, instance";
+
+/** A node in a legend. Without clusters what follows is a blank. */
+export const NODE_NAME = "{{instance}} {{cluster}}";
 
 /** Matchers of a metric or log that has the label namespace. */
 export const IN_NAMESPACE = 'namespace=~"$namespace"';

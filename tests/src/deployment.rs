@@ -3,17 +3,20 @@
 
 use std::{
     fs::{self, File},
+    process::Command,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     activity::{audit_event, exec_session, post_audit},
     alertmanager::Alertmanager,
+    alerts,
     containerd::{Container, Containerd, Cri, IMAGE, Pod},
     daemon::{Daemon, Options},
     http::Client,
@@ -22,6 +25,7 @@ use crate::{
     receiver::{Act, Receiver, free_address},
     repository,
     victoria_metrics::VictoriaMetrics,
+    vmalert::Vmalert,
 };
 
 /// Beside our own rules: one that says more than its rate limit lets through.
@@ -34,9 +38,9 @@ const NOISY: &str = "
   tags: [host, file, mitre_discovery, T1083]
 ";
 
-/// One of them is beyond its quota and its budget of series.
+/// One of them has an exception, the other is beyond its quota and its budget of series.
 const TENANTS: &str = "tenants:
-- {name: shop, match: {namespaces: [shop]}}
+- {name: shop, match: {namespaces: [shop]}, exceptions: [{rule: Library preload file changed, condition: proc.name = sh}]}
 - {name: research, match: {namespaces: [\"research-*\"]}, quota: {detections_per_second: 1, burst: 2, series: 3}}
 ";
 
@@ -83,6 +87,16 @@ impl Drop for Counted {
     }
 }
 
+/// Recording rules for a minute of test in place of days: evaluated each second, and what they take each five minutes they
+/// take each fifteen seconds.
+fn quick(file: &str) -> String {
+    let rules = fs::read_to_string(alerts::folder().join(file)).expect("rules");
+    rules
+        .replace("interval: 30s", "interval: 1s")
+        .replace("interval: 5m", "interval: 1s")
+        .replace(":5m]", ":15s]")
+}
+
 /// Runs until dropped.
 #[derive(Debug)]
 pub struct Deployment {
@@ -94,7 +108,9 @@ pub struct Deployment {
     web: String,
     notebook: String,
     cri: Cri,
-    webhook_fails: Arc<AtomicBool>,
+    webhook: Arc<AtomicU16>,
+    _vmalert: Vmalert,
+    _rules: TempDir,
     _counted: Counted,
     _webhook: Receiver,
     _alertmanager: Alertmanager,
@@ -119,10 +135,9 @@ impl Deployment {
         let (web, notebook) = (run(&WEB), run(&NOTEBOOK));
         let victoria = VictoriaMetrics::start(free_address());
         let (hook, logs, alerts) = (free_address(), free_address(), free_address());
-        let webhook_fails = Arc::new(AtomicBool::new(false));
-        let fails = Arc::clone(&webhook_fails);
-        let webhook =
-            Receiver::start(hook, move |_| Act::Answer(if fails.load(Ordering::SeqCst) { 503 } else { 200 }));
+        let status = Arc::new(AtomicU16::new(200));
+        let answer = Arc::clone(&status);
+        let webhook = Receiver::start(hook, move |_| Act::Answer(answer.load(Ordering::SeqCst)));
         let loki = Loki::start(logs, None, |_| false, |_| None);
         let alertmanager = Alertmanager::start(alerts);
         let config = format!(
@@ -130,7 +145,7 @@ impl Deployment {
              container_engines: {{root: {}, wait: 5s}}\nsinks:\n\
              - {{name: hook, type: webhook, url: 'http://{hook}/'}}\n\
              - {{name: loki, type: loki, url: 'http://{logs}', tenant_id: '{{tenant}}', batch: {{max_wait: 100ms}}}}\n\
-             - {{name: alerts, type: alertmanager, url: '{}'}}\n\
+             - {{name: alerts, type: alertmanager, url: '{}', minimum_priority: WARNING, max_alerts: 3}}\n\
              - {{name: metrics, type: remote_write, url: '{}', interval: 1s}}\n{TENANTS}",
             containerd.root().display(),
             Alertmanager::url(alerts),
@@ -139,12 +154,17 @@ impl Deployment {
         let counted = Counted::start();
         let args = vec!["--rules".to_owned(), repository().join("rules").display().to_string()];
         let daemon = Daemon::start(&Options { rules: NOISY, config: &config, args, ..Options::default() });
+        let rules = tempfile::tempdir().expect("a folder");
+        let recording = rules.path().join("recording.yaml");
+        fs::write(&recording, quick("recording.yaml")).expect("a file");
         let scrape = format!(
-            "scrape_configs:\n- job_name: any\n  scrape_interval: 1s\n  static_configs:\n  \
+            "rule_files: ['{}']\nscrape_configs:\n- job_name: yagura\n  scrape_interval: 1s\n  static_configs:\n  \
              - {{targets: ['{}'], labels: {{instance: 'n-1:9752', cluster: c-1}}}}\n",
+            recording.display(),
             daemon.address()
         );
         let prometheus = Prometheus::start_with(free_address(), &scrape);
+        let vmalert = Vmalert::start(free_address(), &recording, &victoria);
         daemon.until("both have metrics", |_| {
             let reloads = "yagura_rules_reload_total";
             !prometheus.query(reloads).is_empty() && !victoria.query(reloads).is_empty()
@@ -158,7 +178,9 @@ impl Deployment {
             web,
             notebook,
             cri,
-            webhook_fails,
+            webhook: status,
+            _vmalert: vmalert,
+            _rules: rules,
             _counted: counted,
             _webhook: webhook,
             _alertmanager: alertmanager,
@@ -170,6 +192,12 @@ impl Deployment {
     pub fn reload(&self, priority: &str) {
         self.daemon.replace_rules(&NOISY.replace("priority: NOTICE", &format!("priority: {priority}")));
         self.daemon.log(|line| line.contains("rules reloaded"));
+    }
+
+    /// The rule file is no longer one; the old rules run on.
+    pub fn reload_fails(&self) {
+        self.daemon.replace_rules("- rule: Half of one\n");
+        self.daemon.log(|line| line.contains("Half of one"));
     }
 
     /// Somebody reads a file in the pod before and after the API server tells of their session there; of the second time
@@ -192,9 +220,9 @@ impl Deployment {
         after["uuid"].as_str().expect("an id").to_owned()
     }
 
-    /// The webhook's receiver is out of order, or in order again.
-    pub fn webhook_fails(&self, fails: bool) {
-        self.webhook_fails.store(fails, Ordering::SeqCst);
+    /// With which status the webhook's receiver answers from now on, 200 at the start.
+    pub fn webhook_answers(&self, status: u16) {
+        self.webhook.store(status, Ordering::SeqCst);
     }
 
     /// A step of an intrusion into a pod of each of two tenants.
@@ -205,12 +233,14 @@ impl Deployment {
         }
     }
 
-    /// What is loud: opens, more of them than a rule may tell, and audit events of three tenants, one of them beyond its
-    /// quota.
+    /// What is loud: opens, more of them than a rule may tell, arguments longer than are kept, and audit events of three
+    /// tenants, one of them beyond its quota.
     pub fn flood(&self, round: u32) {
         for number in 0..10 {
             assert!(File::open(format!("/.yagura-hidden-{round}-{number}")).is_err());
         }
+        let status = Command::new("/bin/true").arg("x".repeat(100_000)).status();
+        assert!(status.expect("it runs").success());
         let namespaces = ["shop", "other", "research-1", "research-1", "research-2"].iter().enumerate();
         let events = namespaces.map(|(number, namespace)| {
             let mut event = audit_event(format!("{round}-{number}"), namespace);
@@ -220,6 +250,15 @@ impl Deployment {
             event
         });
         assert_eq!(post_audit(&self.client, &[], events), 200);
+    }
+
+    /// What an API server says twice, and what is none of its requests.
+    pub fn audit_fails(&self, round: u32) {
+        for _ in 0..2 {
+            assert_eq!(post_audit(&self.client, &[], [audit_event(format!("again-{round}"), "shop")]), 200);
+        }
+        let answer = self.client.post("/k8s-audit", &[], b"no list").expect("an answer");
+        assert_eq!(answer.status, 400, "{}", answer.text);
     }
 
     /// Ends the daemon, whose counters must add up.

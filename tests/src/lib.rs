@@ -54,6 +54,7 @@ pub mod scratch;
 pub mod server;
 pub mod text;
 pub mod victoria_metrics;
+pub mod vmalert;
 pub mod vminsert;
 
 use std::{io::Write, path::PathBuf, time::Duration};

@@ -55,7 +55,7 @@ fn now() -> Result<u64> {
 /// A minute in which something else happens than in the one before: a flood that swells and ebbs, an intrusion in every
 /// third, other rules in every fifth, and a receiver that fails in every seventh.
 fn live(deployment: &Deployment, minute: u32) {
-    deployment.webhook_fails(minute % 7 == 5);
+    deployment.webhook_answers(if minute % 7 == 5 { 503 } else { 200 });
     if minute % 5 == 2 {
         deployment.reload(["INFO", "NOTICE"][minute as usize % 2]);
     }

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
+    http::Client,
     program::Program,
-    prometheus::{Labels, encoded, labels, vector},
+    prometheus::{Labels, encoded, labels, matrix, vector},
 };
 
 /// Runs until dropped.
@@ -40,6 +41,29 @@ impl VictoriaMetrics {
     pub fn query(&self, query: &str) -> Vec<(Labels, f64)> {
         self.flush();
         vector(&self.server.json(&format!("/api/v1/query?nocache=1&query={}", encoded(query))))
+    }
+
+    /// The samples of a query from one time to another, in seconds, in steps of so many.
+    pub fn query_range(&self, query: &str, from: u64, to: u64, step: u64) -> Vec<(Labels, Vec<(i64, f64)>)> {
+        self.flush();
+        let query = encoded(query);
+        matrix(
+            &self.server.json(&format!(
+                "/api/v1/query_range?nocache=1&query={query}&start={from}&end={to}&step={step}"
+            )),
+        )
+    }
+
+    /// Gives it series with samples, in milliseconds.
+    pub fn import(&self, series: &[(Labels, Vec<(i64, f64)>)]) {
+        let line = |(labels, samples): &(Labels, Vec<(i64, f64)>)| {
+            let (times, values): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
+            json!({"metric": labels, "values": values, "timestamps": times}).to_string() + "\n"
+        };
+        let text: String = series.iter().map(line).collect();
+        let client = Client::plain(self.server.address().to_string());
+        let answer = client.post("/api/v1/import", &[], text.as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 204, "{}", answer.text);
     }
 
     /// All samples of each series that a selector selects, in milliseconds; without staleness markers.

@@ -27,6 +27,7 @@ export function span(from: number, to: number, pixels: number, interval: string 
     range_s: Math.round((to - from) / 1000),
     interval: text,
     rate_interval: `${Math.max(seconds + SCRAPES_S, 4 * SCRAPES_S)}s`,
+    recorded: "5m",
   };
   const aligned = (time: number) => Math.floor(time / intervalMs) * intervalMs;
   return {

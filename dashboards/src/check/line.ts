@@ -51,14 +51,14 @@ export function ofLine(operator: string, value: string): (text: string) => boole
   }
 }
 
-/** The value at a path such as `output_fields["k8s.pod.name"]` or `a.b`, as Loki has it in a label. */
+/** The value at a path such as `output_fields["k8s.pod.name"]`, `a.b` or `a[0].b`, as Loki has it in a label. */
 export function at(line: string, path: string): string | undefined {
   let value: unknown = JSON.parse(line);
-  for (const [, quoted, name] of path.matchAll(/\["([^"]*)"\]|([A-Za-z_][A-Za-z0-9_]*)/g)) {
+  for (const [, quoted, index, name] of path.matchAll(/\["([^"]*)"\]|\[(\d+)\]|([A-Za-z_][A-Za-z0-9_]*)/g)) {
     if (typeof value !== "object" || value === null) {
       return undefined;
     }
-    value = (value as Record<string, unknown>)[quoted ?? name ?? ""];
+    value = (value as Record<string, unknown>)[quoted ?? index ?? name ?? ""];
   }
   if (value === undefined || value === null) {
     return undefined;

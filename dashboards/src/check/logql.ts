@@ -12,6 +12,8 @@ export interface Verdict {
   wrong: string[];
   /** Labels that its result can have. */
   labels: Set<string>;
+  /** What it asks of streams' labels. */
+  asked: { name: string; value: string }[];
   /** The lines that it finds, with the labels that it gives them. */
   found: Pushed[];
   /** What it groups them by. */
@@ -22,7 +24,7 @@ export function logql(text: string, pushed: Pushed[] | undefined): Verdict {
   const tree = parser.parse(text);
   const error = mistake(tree, text);
   if (error !== undefined) {
-    return { wrong: [error], labels: new Set(), found: [], by: [] };
+    return { wrong: [error], labels: new Set(), asked: [], found: [], by: [] };
   }
   const reader = new Reader(text, pushed);
   const stages = [
@@ -36,13 +38,14 @@ export function logql(text: string, pushed: Pushed[] | undefined): Verdict {
   }
   const states = (pushed ?? []).map((line) => ({ ...line, labels: { ...line.labels } }));
   const found = states.filter((state) => stages.every((stage) => stage(state)));
-  return { wrong: reader.wrong, labels: reader.labels, found, by };
+  return { wrong: reader.wrong, labels: reader.labels, asked: reader.asked, found, by };
 }
 
 /** Reads a query's stages in their order. */
 class Reader {
   readonly labels = new Set(STREAM);
   readonly wrong: string[] = [];
+  readonly asked: { name: string; value: string }[] = [];
 
   constructor(
     private readonly text: string,
@@ -66,6 +69,9 @@ class Reader {
     const value = this.child(node, "String");
     const operator = this.slice(node).slice(name.length, -value.length).trim();
     const holds = ofLabel(operator, unquoted(value));
+    if (STREAM.includes(name)) {
+      this.asked.push({ name, value: unquoted(value) });
+    }
     return (state) => holds(state.labels[name] ?? "");
   }
 
@@ -105,8 +111,10 @@ class Reader {
       this.wrong.push(`${name} is a label already`);
     }
     this.labels.add(name);
-    if (this.pushed !== undefined && !this.pushed.some(({ line }) => at(line, path) !== undefined)) {
-      this.wrong.push(`no line has ${path}`);
+    // How long a list is, is chance.
+    const first = path.replace(/\[\d+\]/g, "[0]");
+    if (this.pushed !== undefined && !this.pushed.some(({ line }) => at(line, first) !== undefined)) {
+      this.wrong.push(`no line has ${first}`);
     }
     return (state) => {
       state.labels[name] = at(state.line, path) ?? "";

@@ -1,4 +1,4 @@
-// Checks the committed dashboards: `node build/check/main.js FOLDER METRICS.md [PUSHED.json]`.
+// Checks the committed dashboards: `node build/check/main.js FOLDER METRICS.md RECORDING.yaml [PUSHED.json]`.
 //
 // Prints each query in PromQL, ready to run, as a line of JSON. What is wrong goes to stderr, one line each, and the exit code
 // is then 1. PUSHED.json has what Yagura pushed to Loki: {"uuid": …, "pod": …, "lines": [{"labels": …, "line": …}]}; each
@@ -9,17 +9,17 @@ import { join } from "node:path";
 
 import type { Pushed } from "./line";
 import { logql } from "./logql";
-import { documented } from "./metrics";
+import { Metrics } from "./metrics";
 import { type Page, type Panel, shape, type Target } from "./page";
 import { type Chosen, filled } from "./placeholders";
 import { promql } from "./promql";
 
-const [folder, page, file] = process.argv.slice(2);
-if (folder === undefined || page === undefined) {
-  console.error("usage: main.js FOLDER METRICS.md [PUSHED.json]");
+const [folder, page, recording, file] = process.argv.slice(2);
+if (folder === undefined || page === undefined || recording === undefined) {
+  console.error("usage: main.js FOLDER METRICS.md RECORDING.yaml [PUSHED.json]");
   process.exit(2);
 }
-const metrics = documented(page);
+const metrics = new Metrics(page, recording);
 const given = file === undefined ? undefined : (JSON.parse(readFileSync(file, "utf8")) as Chosen & { lines: Pushed[] });
 const chosen = given ?? { uuid: "", pod: "" };
 
@@ -34,9 +34,10 @@ function ask(where: string, target: Target): { wrong: string[]; labels: Set<stri
   try {
     const expr = filled(target.expr ?? "", chosen);
     if (target.datasource?.type === "loki") {
-      const { wrong, labels, found } = logql(expr, given?.lines);
+      const { wrong, labels, asked, found } = logql(expr, given?.lines);
       const nothing = given !== undefined && found.length === 0 ? ["it finds none of the lines that were pushed"] : [];
-      return { wrong: [...wrong, ...strange(labels), ...nothing], labels };
+      const values = asked.flatMap(({ name, value }) => metrics.strange(name, value));
+      return { wrong: [...wrong, ...values, ...strange(labels), ...nothing], labels };
     }
     const { wrong, labels } = promql(expr, metrics);
     console.log(JSON.stringify({ panel: where, expr, legend }));
@@ -58,7 +59,8 @@ function strangers(panel: Panel, labels: Set<string>): string[] {
 function values(query: unknown): Target | undefined {
   const asked = /^label_values\((.*), ([a-z_]+)\)$/.exec((query as { query: string }).query);
   const [, selector, label] = asked ?? [];
-  return label === undefined ? undefined : { expr: `count by (${label}) (${selector})`, legendFormat: `{{${label}}}` };
+  const by = label === "instance" ? "cluster, instance" : label;
+  return label === undefined ? undefined : { expr: `count by (${by}) (${selector})`, legendFormat: `{{${label}}}` };
 }
 
 function* problems(dashboard: Page): Generator<[where: string, what: string]> {

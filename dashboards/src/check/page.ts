@@ -22,7 +22,7 @@ export interface Panel {
   gridPos: Position;
   targets?: Target[];
   fieldConfig?: {
-    defaults?: { unit?: string };
+    defaults?: { unit?: string; noValue?: string };
     overrides?: { properties: { id: string; value?: unknown }[] }[];
   };
   options?: { yAxis?: { unit?: string }; reduceOptions?: { values?: boolean } };
@@ -74,16 +74,25 @@ function place({ gridPos, title }: Panel, later: Panel[]): string[] {
 function whole(panel: Panel): string[] {
   const { title, type, description, targets = [] } = panel;
   const unit = panel.options?.yAxis?.unit ?? panel.fieldConfig?.defaults?.unit;
+  const asked = targets.map(({ expr }) => expr).join();
   const [lines, table] = [type === "logs", type === "table"];
   const properties = panel.fieldConfig?.overrides?.flatMap(({ properties }) => properties) ?? [];
   const emptyCells = properties.some(({ id, value }) => id === "noValue" && value === "");
   const ofLoki = targets.some(({ datasource }) => datasource?.type === "loki");
+  const columns = panel.transformations?.flatMap(({ options }) => options?.include?.names ?? []) ?? [];
+  const links = JSON.stringify(properties.filter(({ id }) => id === "links"));
+  const linked = [...links.matchAll(/__data\.fields\.([a-z_]+)/g)].map(([, column = ""]) => column);
+  const healthy = type === "stat" && (panel.fieldConfig?.defaults?.noValue === "0" || asked.includes("vector("));
   const reduced = type === "bargauge" && ofLoki && !panel.options?.reduceOptions?.values;
   return [
     ...must((title ?? "") !== "", "a panel without a title"),
     ...must((description ?? "").length > 10, `${title}: no description`),
     ...must(unit !== undefined || lines, `${title}: no unit`),
     ...must(targets.length > 0, `${title}: no query`),
+    ...must(!healthy, `${title}: without data it looks as if all was well`),
+    ...linked
+      .filter((column) => !columns.includes(column))
+      .map((column) => `${title}: a link needs the column ${column}`),
     ...must(!table || emptyCells, `${title}: its empty cells say what an empty table says`),
     // Instant queries of Loki are one table.
     ...must(!reduced, `${title}: one bar for all rows`),

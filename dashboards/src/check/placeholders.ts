@@ -11,10 +11,12 @@ export interface Times {
   range_s: number;
   interval: string;
   rate_interval: string;
+  /** How far apart are what recording rules make of five minutes each. */
+  recorded: string;
 }
 
 /** As a test has them: several of its scrapes. */
-const TEST: Times = { range_s: 60, interval: "10s", rate_interval: "10s" };
+const TEST: Times = { range_s: 60, interval: "10s", rate_interval: "10s", recorded: "15s" };
 
 /** A query as a datasource gets it, with everything else chosen; an error if something is left over. */
 export function filled(expr: string, { uuid, pod }: Chosen, times = TEST): string {
@@ -24,6 +26,7 @@ export function filled(expr: string, { uuid, pod }: Chosen, times = TEST): strin
     [/\$__interval\b/g, times.interval],
     [/\$__rate_interval\b/g, times.rate_interval],
     [/\$(cluster|tenant|namespace|node|rule)\b/g, ".*"],
+    [/:5m\]/g, `:${times.recorded}]`],
     [/\$uuid\b/g, uuid],
     [/\$pod\b/g, pod],
   ];

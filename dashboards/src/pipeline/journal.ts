@@ -4,7 +4,7 @@ import { counted } from "../detections";
 import { line } from "../layout";
 import { graph, perInterval } from "../panels";
 import { range } from "../queries";
-import { ofNode, ofTenant } from "../variables";
+import { NODE, NODE_NAME, ofNode, ofTenant } from "../variables";
 
 const rate = (metric: string, labels: string) => `sum by (${labels}) (rate(${ofNode(metric)}[$__rate_interval]))`;
 
@@ -13,7 +13,7 @@ export const journal = [
     8,
     graph(
       { title: "Journal up", description: "1 while detections can be written to the journal.", unit: "locale" },
-      range(`min by (instance) (${ofNode("yagura_journal_up")})`, "{{instance}}"),
+      range(`min by (${NODE}) (${ofNode("yagura_journal_up")})`, NODE_NAME),
     ),
     graph(
       {
@@ -21,12 +21,12 @@ export const journal = [
         description: "What the detections in it count, and journal.max_size, the smallest of all nodes.",
         unit: "bytes",
       },
-      range(`max by (instance) (${ofNode("yagura_journal_size_bytes")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("yagura_journal_size_bytes")})`, NODE_NAME),
       range(`min(${ofNode("yagura_journal_limit_bytes")})`, "max_size"),
     ),
     graph(
       { title: "Written to the journal", description: "Detections written, each second.", unit: "cps" },
-      range(rate("yagura_journal_written_total", "instance"), "{{instance}}"),
+      range(rate("yagura_journal_written_total", NODE), NODE_NAME),
     ),
   ),
   line(
@@ -39,7 +39,7 @@ export const journal = [
         unit: "cps",
       },
       range(rate("yagura_journal_failures_total", "reason"), "{{reason}}"),
-      range(rate("yagura_journal_set_aside_total", "instance"), "set aside on {{instance}}"),
+      range(rate("yagura_journal_set_aside_total", NODE), `set aside on ${NODE_NAME}`),
     ),
     graph(
       {
@@ -67,7 +67,7 @@ export const journal = [
         description: "Bytes written to a recording (run --record), each second; 0 without one.",
         unit: "Bps",
       },
-      range(rate("yagura_recording_bytes_total", "instance"), "{{instance}}"),
+      range(rate("yagura_recording_bytes_total", NODE), NODE_NAME),
     ),
   ),
 ];

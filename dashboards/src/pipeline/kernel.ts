@@ -3,7 +3,7 @@
 import { line } from "../layout";
 import { durations, graph, list } from "../panels";
 import { buckets, range, rows } from "../queries";
-import { ofNode } from "../variables";
+import { NODE, NODE_NAME, ofNode } from "../variables";
 
 const COUNTED = "Nodes count it while sysctl kernel.bpf_stats_enabled is 1, which costs a little itself; else it is 0.";
 
@@ -37,8 +37,8 @@ export const kernel = [
         unit: "percentunit",
       },
       range(
-        `max by (instance) (${ofNode("yagura_ring_used_bytes")} / ${ofNode("yagura_ring_capacity_bytes")})`,
-        "{{instance}}",
+        `max by (${NODE}) (${ofNode("yagura_ring_used_bytes")} / ${ofNode("yagura_ring_capacity_bytes")})`,
+        NODE_NAME,
       ),
     ).max(1),
   ),
@@ -65,8 +65,8 @@ export const kernel = [
         unit: "percentunit",
       },
       range(
-        `${rate("yagura_events_filtered_total", "instance")} / (${rate("yagura_events_total", "instance", 'source="syscall"')} > 0)`,
-        "{{instance}}",
+        `${rate("yagura_events_filtered_total", NODE)} / (${rate("yagura_events_total", NODE, 'source="syscall"')} > 0)`,
+        NODE_NAME,
       ),
     ).max(1),
   ),
@@ -79,12 +79,12 @@ export const kernel = [
           "Events of which a path, arguments or an environment was cut, and for which the caller's memory could not be read. Not lost.",
         unit: "cps",
       },
-      range(rate("yagura_kernel_truncated_total", "instance"), "cut on {{instance}}"),
-      range(rate("yagura_kernel_fault_total", "instance"), "unreadable on {{instance}}"),
+      range(rate("yagura_kernel_truncated_total", NODE), `cut on ${NODE_NAME}`),
+      range(rate("yagura_kernel_fault_total", NODE), `unreadable on ${NODE_NAME}`),
     ),
     graph(
       { title: "The daemon's own system calls", description: "They are never reported.", unit: "cps" },
-      range(rate("yagura_kernel_own_syscalls_total", "instance"), "{{instance}}"),
+      range(rate("yagura_kernel_own_syscalls_total", NODE), NODE_NAME),
     ),
     graph(
       {
@@ -93,8 +93,8 @@ export const kernel = [
           "Records of the ring that could not be delimited (0 on a working kernel), and requests to io_uring reported without their arguments.",
         unit: "cps",
       },
-      range(rate("yagura_ring_corrupt_total", "instance"), "corrupt records on {{instance}}"),
-      range(rate("yagura_kernel_io_uring_forgotten_total", "instance"), "io_uring on {{instance}}"),
+      range(rate("yagura_ring_corrupt_total", NODE), `corrupt records on ${NODE_NAME}`),
+      range(rate("yagura_kernel_io_uring_forgotten_total", NODE), `io_uring on ${NODE_NAME}`),
     ),
   ),
   line(
@@ -127,12 +127,13 @@ export const kernel = [
         unit: "locale",
       },
       {
+        cluster: { as: "Cluster" },
         instance: { as: "Node" },
         release: { as: "Kernel" },
         "Value #B": { as: "Missing", width: 90 },
       },
-      rows(`max by (instance, release) (${ofNode("yagura_kernel_info")})`).refId("A"),
-      rows(`sum by (instance) (${ofNode("yagura_kernel_shortfall")})`).refId("B"),
+      rows(`max by (${NODE}, release) (${ofNode("yagura_kernel_info")})`).refId("A"),
+      rows(`sum by (${NODE}) (${ofNode("yagura_kernel_shortfall")})`).refId("B"),
     ),
   ),
 ];

@@ -3,7 +3,7 @@
 import { line } from "../layout";
 import { graph } from "../panels";
 import { range } from "../queries";
-import { ofNode } from "../variables";
+import { NODE, NODE_NAME, ofNode } from "../variables";
 
 const rate = (metric: string, labels: string) => `sum by (${labels}) (rate(${ofNode(metric)}[$__rate_interval]))`;
 const most = (metric: string) => `max(${ofNode(metric)})`;
@@ -18,8 +18,8 @@ export const known = [
         description: "In the process table; exited ones are kept for their late children.",
         unit: "locale",
       },
-      range(`max by (instance) (${ofNode("yagura_process_table_processes")})`, "{{instance}}"),
-      range(`max by (instance) (${ofNode("yagura_process_table_exited")})`, "exited on {{instance}}"),
+      range(`max by (${NODE}) (${ofNode("yagura_process_table_processes")})`, NODE_NAME),
+      range(`max by (${NODE}) (${ofNode("yagura_process_table_exited")})`, `exited on ${NODE_NAME}`),
     ),
     graph(
       {
@@ -27,7 +27,7 @@ export const known = [
         description: "Arguments, environments and paths.",
         unit: "bytes",
       },
-      range(`max by (instance) (${ofNode("yagura_process_table_bytes")})`, "{{instance}}"),
+      range(`max by (${NODE}) (${ofNode("yagura_process_table_bytes")})`, NODE_NAME),
     ),
     graph(
       {

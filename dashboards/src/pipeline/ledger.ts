@@ -3,7 +3,7 @@
 import { line } from "../layout";
 import { graph, number, shares } from "../panels";
 import { now, range } from "../queries";
-import { ofNode, ofTenant } from "../variables";
+import { ofNode, ofTenant, orZero } from "../variables";
 
 const sum = (metric: string, more = "") => `sum(${ofNode(metric, more)})`;
 const rate = (metric: string, labels = "", more = "") =>
@@ -26,7 +26,7 @@ const events = difference(
 );
 
 const detections = difference(
-  [sum("yagura_detections_total")],
+  [sum("yagura_detections_total"), sum("yagura_detections_retired_total")],
   [sum("yagura_sink_delivered_total"), sum("yagura_suppressed_total"), sum("yagura_lost_total", AFTER)],
 );
 
@@ -78,7 +78,7 @@ export const ledger = [
         unit: "locale",
         bad: 1,
       },
-      now(`max(abs(${lanes})) or vector(0)`, "Difference"),
+      now(orZero(`max(abs(${lanes}))`), "Difference"),
     ),
     number(
       {
@@ -88,7 +88,7 @@ export const ledger = [
         unit: "locale",
         bad: 1,
       },
-      now(`max(abs(${samples})) or vector(0)`, "Difference"),
+      now(orZero(`max(abs(${samples}))`), "Difference"),
     ),
     number(
       {
@@ -107,7 +107,7 @@ export const ledger = [
         unit: "locale",
         bad: 1,
       },
-      now(`sum(increase(${sink("lost_total")}[$__range])) or vector(0)`, "Lost"),
+      now(orZero(`sum(increase(${sink("lost_total")}[$__range]))`), "Lost"),
     ),
   ),
   line(
