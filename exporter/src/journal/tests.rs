@@ -49,7 +49,7 @@ impl Kept {
         let mut lines = Vec::new();
         let reader = Reader::open(&self.settings.path).unwrap();
         reader
-            .lines(filter, 0, u64::MAX, &mut |line| {
+            .lines(filter, 0, i64::MAX, &mut |line| {
                 lines.push(line.to_owned());
                 true
             })
@@ -155,21 +155,73 @@ fn what_is_written_is_read_in_order_and_by_what_it_is() {
     assert_eq!(filtered(Filter { since_ns: Some(1_000_000_014), ..Filter::default() }), [14, 15]);
     assert_eq!(filtered(Filter { tenant: text("' OR 1=1 --"), ..Filter::default() }), [0; 0]);
     let reader = Reader::open(&kept.settings.path).unwrap();
-    let at = reader.before_last(&Filter::default(), 3).unwrap();
+    let at = reader.before_last(&Filter::default(), 15, 2).unwrap();
     let mut last = Vec::new();
     let end = reader
-        .lines(&Filter::default(), at, 2, &mut |line| {
+        .lines(&Filter::default(), at, 15, &mut |line| {
             last.push(number(line));
             true
         })
         .unwrap();
-    assert_eq!((last, end), (vec![13, 14], 15));
+    assert_eq!((last, end, reader.last().unwrap()), (vec![13, 14], 15, 16));
     let stats = reader.stats().unwrap();
     assert_eq!((stats.detections, stats.size), (16, kept.counters.current_size()));
     let tenants: Vec<_> = stats.tenants.iter().map(|t| (t.tenant.as_str(), t.detections)).collect();
     assert_eq!(tenants, [("platform", 10), ("shop", 6)]);
     assert_eq!(stats.oldest.as_deref(), Some("1970-01-01T00:00:01.000000000Z"));
     assert_eq!(kept.counters.all_written(), 16);
+}
+
+/// With thousands of them.
+fn many(kept: &Kept) -> Journal {
+    let mut journal = kept.open();
+    let detections: Vec<(Detection, String)> =
+        (0..3500).map(|number| (detection("platform", number), format!("{{\"n\":{number}}}"))).collect();
+    assert!(journal.append(detections.iter().map(|(detection, line)| (detection, line.as_str()))));
+    journal
+}
+
+#[test]
+fn whoever_reads_slowly_keeps_no_log_from_being_cut() {
+    let kept = Kept::new(|_| {});
+    let _journal = many(&kept);
+    let writer = open_beside(&kept.settings.path).unwrap();
+    writer.execute_batch("PRAGMA busy_timeout = 0").unwrap();
+    let mut read = 0;
+    let reader = Reader::open(&kept.settings.path).unwrap();
+    reader
+        .lines(&Filter::default(), 0, i64::MAX, &mut |_| {
+            // As often as it takes to be in the middle of everything once.
+            if read % 499 == 0 {
+                writer.execute_batch("UPDATE tenants SET last_seq = last_seq").unwrap();
+                let cut = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+                assert_eq!(cut.unwrap(), 0, "somebody reads in it, at line {read}");
+            }
+            read += 1;
+            true
+        })
+        .unwrap();
+    assert_eq!(read, 3500);
+}
+
+#[test]
+fn what_is_removed_while_somebody_reads_is_left_out_and_the_rest_is_in_order() {
+    let kept = Kept::new(|_| {});
+    let _journal = many(&kept);
+    let writer = open_beside(&kept.settings.path).unwrap();
+    let mut read = Vec::new();
+    let reader = Reader::open(&kept.settings.path).unwrap();
+    reader
+        .lines(&Filter::default(), 0, i64::MAX, &mut |line| {
+            read.push(number(line));
+            // What was read, what is next, and the last.
+            if read.len() == 1500 {
+                writer.execute("DELETE FROM detections WHERE id <= 2700 OR id > 3400", []).unwrap();
+            }
+            true
+        })
+        .unwrap();
+    assert_eq!(read, (0..1500).chain(2700..3400).collect::<Vec<_>>());
 }
 
 #[test]
