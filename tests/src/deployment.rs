@@ -93,7 +93,7 @@ fn quick(file: &str) -> String {
     let rules = fs::read_to_string(alerts::folder().join(file)).expect("rules");
     rules
         .replace("interval: 30s", "interval: 1s")
-        .replace("interval: 5m", "interval: 1s")
+        .replace("interval: 2m", "interval: 1s")
         .replace(":5m]", ":15s]")
 }
 
