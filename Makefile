@@ -49,7 +49,8 @@ docs: ## rewrite the generated parts of docs/
 	UPDATE_DOCS=1 $(CARGO) test --locked -p exporter --lib docs
 
 alerts: ## rewrite the Prometheus operator's objects from alerts/
-	alerts/prometheus-rules.sh >kustomize/components/prometheus-operator/prometheus-rules.yaml
+	alerts/prometheus-rules.sh recording patterns pipeline >kustomize/components/prometheus-operator/prometheus-rules.yaml
+	alerts/prometheus-rules.sh detections >kustomize/components/prometheus-operator-detections/prometheus-rules.yaml
 
 dashboards: ## rewrite dashboards/*.json from their source, and check them
 	tools/toolchain.sh node

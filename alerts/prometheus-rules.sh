@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints Prometheus' rules as objects of its operator. kustomize cannot make them: it takes a file as an object or as text,
-# never as a part of an object.
+# Prints files of Prometheus' rules (recording, …) as objects of its operator. kustomize cannot make them: it takes a file as an
+# object or as text, never as a part of an object.
 set -eu
 cd "$(dirname "$0")"
-for part in recording detections pipeline; do
+for part; do
     cat <<HEAD
 ---
 # Made of alerts/$part.yaml by \`make alerts\`.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::repository;
 
 /// Files of Prometheus' rules. Loki's are [`LOKI`].
-pub const PROMETHEUS: [&str; 3] = ["recording.yaml", "detections.yaml", "pipeline.yaml"];
+pub const PROMETHEUS: [&str; 4] = ["recording.yaml", "detections.yaml", "patterns.yaml", "pipeline.yaml"];
 pub const LOKI: &str = "loki.yaml";
 
 /// A rule of one of the files.

@@ -77,6 +77,11 @@ impl Manifest {
 
     /// Builds the base with these components.
     pub fn with(components: &[&str]) -> Manifest {
+        Manifest::patched(components, "")
+    }
+
+    /// The same, with more of an overlay, such as `patches:`.
+    pub fn patched(components: &[&str], more: &str) -> Manifest {
         let repository = repository();
         // kustomize takes relative paths only.
         let folder = tempfile::tempdir_in(repository.join("target")).expect("a folder");
@@ -84,6 +89,7 @@ impl Manifest {
         for component in components {
             writeln!(text, "  - ../../kustomize/components/{component}").expect("text");
         }
+        text.push_str(more);
         fs::write(folder.path().join("kustomization.yaml"), text).expect("a file");
         Manifest::build(folder.path())
     }
@@ -214,13 +220,16 @@ impl Manifest {
             }
         });
         let variables = container["env"].as_array().expect("variables").iter();
-        let field = |entry: &Value| text(&entry["valueFrom"]["fieldRef"]["fieldPath"]);
+        let value = |entry: &Value| match entry["value"].as_str() {
+            Some(value) => value.to_owned(),
+            None => env(&text(&entry["valueFrom"]["fieldRef"]["fieldPath"])),
+        };
         let memory = text(&container["resources"]["limits"]["memory"]);
         let mebibytes: i64 = memory.strip_suffix("Mi").and_then(|n| n.parse().ok()).expect("mebibytes");
         assert_eq!(security["privileged"], false);
         Spec {
             args: strings(&container["args"]),
-            env: variables.map(|entry| (text(&entry["name"]), env(&field(entry)))).collect(),
+            env: variables.map(|entry| (text(&entry["name"]), value(entry))).collect(),
             mounts: mounts.collect(),
             add_capabilities: strings(&security["capabilities"]["add"]),
             drop_capabilities: strings(&security["capabilities"]["drop"]),

@@ -18,7 +18,7 @@ use end_to_end::{
 use serde_json::{Value, json};
 use yagura::{
     config::{Config, SinkKind},
-    sinks::remote_write::Tenancy,
+    sinks::{loki::Dialect, remote_write::Tenancy},
 };
 
 const OVERLAYS: &[&str] =
@@ -32,7 +32,7 @@ const COMBINATIONS: &[&[&str]] = &[
     &["k8s-audit", "dedicated-nodes", "cri-o"],
     &["tenants", "k3s"],
     &["sinks", "victoriametrics-cluster", "victorialogs"],
-    &["prometheus-operator", "../../alerts"],
+    &["prometheus-operator", "prometheus-operator-detections", "../../alerts"],
 ];
 
 /// Everything that is built, with its name.
@@ -43,7 +43,11 @@ fn builds() -> Vec<(String, Manifest)> {
 }
 
 fn parse(text: &str) -> Result<Config, yagura::config::ConfigErrors> {
-    let env = |name: &str| (name == "NODE_NAME").then(|| "node-1".to_owned());
+    let env = |name: &str| match name {
+        "NODE_NAME" => Some("node-1".to_owned()),
+        "CLUSTER" => Some(String::new()),
+        _ => None,
+    };
     Config::parse("yagura.yaml", text, &env)
 }
 
@@ -75,6 +79,14 @@ fn each_build_is_valid_and_its_parts_fit() {
                 assert!(writes || mount["mountPath"] == format!("/host{path}"), "{name}: {path}");
             }
         }
+        // There is no program for other machines.
+        let kind = json!({"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"});
+        assert_eq!(pod["nodeSelector"], kind, "{name}");
+        // Whoever scrapes by annotations has no token, and is denied on each node for ever.
+        let template = &manifest.the("DaemonSet")["spec"]["template"]["metadata"];
+        let annotations = template["annotations"].as_object().into_iter().flatten();
+        let scrape = annotations.filter(|(key, _)| key.starts_with("prometheus.io/"));
+        assert_eq!(scrape.count(), 0, "{name}: {template}");
         let selector = &manifest.the("DaemonSet")["spec"]["selector"]["matchLabels"];
         assert_eq!(&manifest.the("Service")["spec"]["selector"], selector, "{name}");
         assert_eq!(manifest.the("NetworkPolicy")["spec"]["podSelector"]["matchLabels"], *selector, "{name}");
@@ -106,7 +118,7 @@ fn each_build_is_configured_as_yagura_wants_it() {
     // Each tenant's metrics and detections have a way of their own.
     let config = parse(Manifest::of("overlays/victoriametrics-cluster").configuration()).expect("accepted");
     let ids = config.sinks.iter().filter_map(|sink| match &sink.kind {
-        SinkKind::Loki(settings) => Some(settings.ids.clone()),
+        SinkKind::Loki(to) if to.dialect == Dialect::VictoriaLogs => Some(to.ids.clone()),
         SinkKind::RemoteWrite(settings) => match &settings.tenancy {
             Tenancy::Path(ids) => Some(ids.clone()),
             other => panic!("{other:?}"),
@@ -125,6 +137,21 @@ fn each_build_is_configured_as_yagura_wants_it() {
         parse(Manifest::with(&["tenants", "sinks", "falcosidekick"]).configuration()).expect("accepted");
     assert_eq!(config.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["falcosidekick"]);
     assert_eq!(config.tenants.iter().map(|tenant| &*tenant.name).collect::<Vec<_>>(), ["shop", "research"]);
+}
+
+/// VictoriaLogs takes what is pushed to Loki, and answers no LogQL.
+#[test]
+fn dashboards_that_ask_loki_have_a_loki() {
+    for overlay in OVERLAYS {
+        let manifest = Manifest::of(overlay);
+        let maps = manifest.all("ConfigMap");
+        let asks = |map: &&&Value| map["data"].to_string().contains(r#"\"type\": \"loki\""#);
+        let dashboards = maps.iter().filter(|map| !map["metadata"]["labels"]["grafana_dashboard"].is_null());
+        assert!(dashboards.filter(asks).count() > 1, "{overlay}");
+        let config = parse(manifest.configuration()).expect("accepted");
+        let is_loki = |kind: &SinkKind| matches!(kind, SinkKind::Loki(to) if to.dialect == Dialect::Loki);
+        assert!(config.sinks.iter().any(|sink| is_loki(&sink.kind)), "{overlay}");
+    }
 }
 
 #[test]
@@ -157,8 +184,9 @@ fn the_rules_are_ours_and_the_examples_load() {
     }
 }
 
-/// Files of Prometheus' rules.
-const ALERTS: [&str; 3] = ["detections.yaml", "pipeline.yaml", "recording.yaml"];
+/// Files of Prometheus' rules. Those of [`TWICE`] tell what the alertmanager sink tells.
+const ALERTS: [&str; 3] = ["patterns.yaml", "pipeline.yaml", "recording.yaml"];
+const TWICE: [&str; 1] = ["detections.yaml"];
 
 fn alerts(file: &str) -> String {
     fs::read_to_string(repository().join("alerts").join(file)).expect("a file")
@@ -166,31 +194,101 @@ fn alerts(file: &str) -> String {
 
 #[test]
 fn the_operators_rules_are_those_of_the_files() {
-    let made = Command::new(repository().join("alerts/prometheus-rules.sh")).output().expect("it runs");
-    let committed = repository().join("kustomize/components/prometheus-operator/prometheus-rules.yaml");
-    let committed = fs::read(committed).expect("a file");
-    assert!(made.status.success() && made.stdout == committed, "make alerts");
-    // promtool has checked the files: whatever it took of them is here.
-    let manifest = Manifest::with(&["prometheus-operator"]);
-    let given = manifest.all("PrometheusRule").into_iter().map(|rule| {
-        let name = rule["metadata"]["name"].as_str().expect("a name");
-        (name.replacen("yagura-", "", 1) + ".yaml", rule["spec"].clone())
-    });
-    let files = ALERTS.map(|file| (file.to_owned(), documents(&alerts(file)).remove(0)));
-    assert_eq!(given.collect::<BTreeMap<_, _>>(), BTreeMap::from(files));
+    let both: &[&str] = &["prometheus-operator", "prometheus-operator-detections"];
+    let all = [&ALERTS[..], &TWICE[..]].concat();
+    for (components, files) in [(&both[..1], &ALERTS[..]), (both, &all)] {
+        // promtool has checked the files: whatever it took of them is here.
+        let manifest = Manifest::with(components);
+        let given = manifest.all("PrometheusRule").into_iter().map(|rule| {
+            let name = rule["metadata"]["name"].as_str().expect("a name");
+            (name.replacen("yagura-", "", 1) + ".yaml", rule["spec"].clone())
+        });
+        let files = files.iter().map(|file| ((*file).to_owned(), documents(&alerts(file)).remove(0)));
+        assert_eq!(given.collect::<BTreeMap<_, _>>(), files.collect(), "make alerts");
+    }
 }
 
 #[test]
 fn the_alerts_component_has_the_files_as_they_are() {
     let manifest = Manifest::with(&["../../alerts"]);
-    let files = ALERTS.map(|file| (file.to_owned(), json!(alerts(file))));
-    assert_eq!(*manifest.config_map("yagura-alerts"), files.into_iter().collect());
-    // Where the sidecar of Loki's chart looks.
+    for (name, files) in [("yagura-alerts", &ALERTS[..]), ("yagura-alerts-detections", &TWICE[..])] {
+        let files = files.iter().map(|file| ((*file).to_owned(), json!(alerts(file))));
+        assert_eq!(*manifest.config_map(name), files.collect());
+    }
     let maps = manifest.all("ConfigMap");
+    // Where the sidecar of Loki's chart looks.
     let lokis: Vec<_> = maps.iter().filter(|map| !map["metadata"]["labels"]["loki_rule"].is_null()).collect();
     assert_eq!(lokis.len(), 1);
     assert_eq!(lokis[0]["metadata"]["annotations"]["k8s-sidecar-target-directory"], "fake");
     assert_eq!(lokis[0]["data"], json!({"yagura.yaml": alerts("loki.yaml")}));
+}
+
+/// The blocks of a page's YAML with this in them.
+fn examples(page: &str, with: &str) -> Vec<String> {
+    let page = fs::read_to_string(repository().join("docs").join(page)).expect("a page");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.filter(|block| block.contains(with)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_clusters_name_is_set_as_the_page_says() {
+    let [patches] = &examples("install.md", "CLUSTER")[..] else { panic!("one example expected") };
+    let built = Manifest::patched(&["prometheus-operator"], patches);
+    let env = &built.container()["env"];
+    let cluster = env.as_array().expect("variables").iter().find(|entry| entry["name"] == "CLUSTER");
+    let monitor = built.the("PodMonitor");
+    let relabelings = &monitor["spec"]["podMetricsEndpoints"][0]["relabelings"];
+    let mut relabelings = relabelings.as_array().expect("a list").iter();
+    let label = relabelings.find(|one| one["targetLabel"] == "cluster").expect("a relabelling");
+    assert_eq!(wrong_for_the_operator(monitor), None);
+    assert_eq!(cluster.expect("a variable")["value"], label["replacement"]);
+    let env = |_: &str| Some("production".to_owned());
+    let config = Config::parse("yagura.yaml", Manifest::of("base").configuration(), &env).expect("accepted");
+    assert_eq!(config.cluster, "production");
+}
+
+#[test]
+fn a_dashboard_is_left_out_as_the_page_says() {
+    let [patches] = &examples("install.md", "yagura-dashboard-investigation")[..] else {
+        panic!("one example expected")
+    };
+    let dashboards = |patches: &str| {
+        let built = Manifest::patched(&["../../dashboards"], patches);
+        let maps = built.all("ConfigMap").into_iter();
+        let names = maps.filter_map(|map| map["metadata"]["name"].as_str().map(str::to_owned));
+        names.filter(|name| name.starts_with("yagura-dashboard-")).collect::<Vec<_>>()
+    };
+    let mut all = dashboards("");
+    all.retain(|name| name != "yagura-dashboard-investigation");
+    assert_eq!(dashboards(patches), all);
+}
+
+/// A runtime's name of an image has the registry, whatever the manifest says.
+#[test]
+fn yaguras_own_image_belongs_on_dedicated_nodes() {
+    let manifest = Manifest::with(&["dedicated-nodes"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = write_volume(&folder.path().join("rules"), manifest.config_map("yagura-rules"));
+    let image = manifest.container()["image"].as_str().expect("text");
+    let (own, _tag) = image.rsplit_once(':').expect("a tag");
+    let cases = folder.path().join("cases.yaml");
+    let rule = "Image that does not belong on this node";
+    for (repository, expected) in [
+        (own.to_owned(), "[]".to_owned()),
+        (format!("docker.io/library/{own}"), "[]".to_owned()),
+        ("docker.io/library/nginx".to_owned(), format!("[{rule}]")),
+    ] {
+        let case = format!(
+            "- name: a container starts\n  type: execve\n  fields: {{evt.rawres: 0, evt.res: SUCCESS, proc.vpid: 1, \
+             proc.name: yagura, proc.pname: containerd-shim, container.id: 3ad7b26ded6d, \
+             container.image.repository: {repository}, evt.hostname: payments-1}}\n  rules: {expected}\n"
+        );
+        fs::write(&cases, case).expect("a file");
+        let paths = [&rules, &cases].map(|path| path.to_str().expect("text"));
+        let tested = yagura(&["rules", "test", "--rules", paths[0], paths[1]]);
+        let said = [tested.stdout, tested.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(tested.status.success(), "{repository}: {}", said.concat());
+    }
 }
 
 #[test]
@@ -200,7 +298,6 @@ fn the_pod_monitor_fits_the_pods_and_their_token() {
     let pods = &manifest.the("DaemonSet")["spec"]["template"]["metadata"];
     assert_eq!(spec["selector"]["matchLabels"], pods["labels"]);
     assert_eq!(pods["labels"][spec["jobLabel"].as_str().expect("a label")], "yagura");
-    assert!(pods["annotations"].is_null(), "{pods}");
     let endpoints = spec["podMetricsEndpoints"].as_array().expect("a list");
     let [endpoint] = &endpoints[..] else { panic!("{spec}") };
     assert_eq!(endpoint["port"], manifest.container()["ports"][0]["name"]);

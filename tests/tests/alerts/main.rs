@@ -14,7 +14,7 @@ use std::{
 };
 
 use end_to_end::{
-    alerts::{LOKI, PROMETHEUS, all, folder, rules},
+    alerts::{LOKI, PROMETHEUS, all, folder, list, read, rules, text},
     install, repository,
 };
 
@@ -107,6 +107,40 @@ fn every_alert_says_what_it_is_and_what_to_do() {
         runbooks.len(),
         "each row of docs/alerts.md is an alert's"
     );
+}
+
+#[test]
+fn every_recorded_series_is_read() {
+    let rules = all();
+    let asked: BTreeSet<String> = rules.iter().flat_map(|rule| selectors(&rule.expr)).collect();
+    // By dashboards, or by whoever is told by a runbook to look.
+    let entries = ["dashboards", "docs/runbooks"].map(|folder| fs::read_dir(repository().join(folder)));
+    let entries = entries.into_iter().flat_map(|folder| folder.expect("a folder"));
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let readers = paths.filter(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("yagura-") && name.ends_with(".json") || name.ends_with(".md")
+    });
+    let text: String = readers.map(|path| fs::read_to_string(path).expect("a file")).collect();
+    let word = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | ':'));
+    let shown: BTreeSet<&str> = text.split(word).collect();
+    assert!(shown.contains("yagura_detections_total"));
+    let recorded = rules.iter().filter(|rule| !rule.alert).map(|rule| rule.name.as_str());
+    let unread: BTreeSet<&str> =
+        recorded.filter(|name| !asked.contains(*name) && !shown.contains(name)).collect();
+    assert_eq!(unread, BTreeSet::new());
+}
+
+/// A recorded value is gone after five minutes: at an interval near that, one late evaluation leaves a gap.
+#[test]
+fn rules_are_evaluated_more_often_than_their_values_last() {
+    for file in PROMETHEUS {
+        for group in list(&read(folder().join(file)), "groups") {
+            let interval = text(group, "interval").expect("an interval");
+            let known = ["30s", "1m", "2m"].contains(&interval.as_str());
+            assert!(known, "{file}: {interval}");
+        }
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn templates_say_what_and_where() {
 }
 
 /// Alerts by name, instance and tenant, and whether something else silences them.
-const INHIBITED: [(&str, &str, &str, bool); 9] = [
+const INHIBITED: [(&str, &str, &str, bool); 11] = [
     ("YaguraNodeSilent", "node-1", "platform", false),
     ("YaguraSinkDown", "node-1", "shop", true),
     ("YaguraSinkLosing", "node-1", "shop", true),
@@ -98,6 +98,9 @@ const INHIBITED: [(&str, &str, &str, bool); 9] = [
     ("YaguraSinkLate", "node-2", "shop", true),
     ("YaguraSinkLosing", "node-2", "shop", false),
     ("YaguraSinkLate", "node-2", "ops", false),
+    // One that is gone has told its last.
+    ("YaguraNodeGone", "node-3", "platform", false),
+    ("YaguraSinkLosing", "node-3", "shop", true),
     // It is about a tenant, on all nodes.
     ("YaguraTenantQuotaHit", "", "shop", false),
 ];
