@@ -254,6 +254,50 @@ fn rules_find_lines(deployment: &Deployment) {
     }
 }
 
+/// The first query of a panel, as it is committed.
+fn committed(panel: &str) -> String {
+    let [metrics, recording] = sources();
+    let output = node("check/main.js", &[&dashboards(), &metrics, &recording]);
+    let queries = String::from_utf8(output.stdout).expect("text");
+    queries.lines().map(Query::read).find(|query| query.panel == panel).expect("the panel").expr
+}
+
+/// Has promtool run cases, which must be so.
+fn promtool(cases: &Value) {
+    let own = tempfile::tempdir().expect("a folder");
+    let file = own.path().join("cases.json");
+    // JSON is YAML.
+    fs::write(&file, cases.to_string()).expect("a file");
+    install("prometheus");
+    let output = Command::new("promtool").args(["test", "rules"]).arg(&file).output().expect("promtool runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A daemon that has run for weeks: its counters say nothing of when.
+#[test]
+fn what_is_new_today_is_what_six_days_did_not_have() {
+    let [_, recording] = sources();
+    let series = |rule: &str, values: &str| json!({"series": format!("yagura_detections_total{{rule=\"{rule}\", priority=\"Notice\"}}"), "values": values});
+    promtool(&json!({"rule_files": [recording], "evaluation_interval": "5m", "tests": [{
+        "interval": "1m",
+        "input_series": [
+            series("three weeks ago and an hour ago", "3x11459 5x60"),
+            series("two days ago and an hour ago", "0x8640 1x2818 2x60"),
+            series("two days ago", "0x8640 1x2879"),
+            series("an hour ago", "0x11459 1x60"),
+            series("never", "0x11520"),
+        ],
+        "promql_expr_test": [{
+            "expr": committed("yagura-tenant-overview / Rules first seen today"),
+            "eval_time": "8d",
+            "exp_samples": [
+                {"labels": "{rule=\"three weeks ago and an hour ago\", priority=\"Notice\"}", "value": 2},
+                {"labels": "{rule=\"an hour ago\", priority=\"Notice\"}", "value": 1},
+            ],
+        }],
+    }]}));
+}
+
 /// A counter: what it is about, its samples by how many seconds ago they were, and how much of it is in the last ten
 /// seconds to Prometheus and to VictoriaMetrics.
 type Counter = (&'static str, &'static [(u32, f64)], f64, f64);
@@ -294,14 +338,9 @@ const MOMENT: u32 = 30;
 #[test]
 fn what_is_counted_survives_restarts() {
     let name = |(name, ..): &Counter| name.to_string();
-    let own = tempfile::tempdir().expect("a folder");
-    let [metrics, recording] = sources();
-    let output = node("check/main.js", &[&dashboards(), &metrics, &recording]);
-    let queries = String::from_utf8(output.stdout).expect("text");
-    let mut queries = queries.lines().map(Query::read);
-    let query = queries.find(|query| query.panel == "yagura-tenant-overview / Detections by priority");
     // Any label tells them apart.
-    let expr = query.expect("the panel").expr.replace("sum by (priority)", "sum by (rule)");
+    let expr = committed("yagura-tenant-overview / Detections by priority")
+        .replace("sum by (priority)", "sum by (rule)");
 
     let values = |(_, samples, ..): &Counter| {
         let at = |second| samples.iter().find(|(ago, _)| MOMENT - ago == second);
@@ -320,12 +359,7 @@ fn what_is_counted_survives_restarts() {
             "exp_samples": COUNTERS.iter().map(expected).collect::<Vec<_>>(),
         }],
     }]});
-    let file = own.path().join("cases.json");
-    // JSON is YAML.
-    fs::write(&file, cases.to_string()).expect("a file");
-    install("prometheus");
-    let output = Command::new("promtool").args(["test", "rules"]).arg(&file).output().expect("promtool runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    promtool(&cases);
 
     let victoria = VictoriaMetrics::start(free_address());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_secs();
