@@ -54,7 +54,7 @@ fn differences(metrics: &str) -> [f64; 4] {
             - all("yagura_events_matched_total")
             - all("yagura_events_unmatched_total")
             - before,
-        all("yagura_detections_total")
+        all("yagura_detections_total") + all("yagura_detections_retired_total")
             - all("yagura_sink_delivered_total")
             - all("yagura_suppressed_total")
             - dropped,
