@@ -43,16 +43,27 @@ echo /etc/yagura/yagura.yaml >"$tree/DEBIAN/conffiles"
 cat >"$tree/DEBIAN/postinst" <<'EOF'
 #!/bin/sh
 set -e
-[ "$1" = configure ] || exit 0
+case "$1" in
+    configure | abort-upgrade | abort-deconfigure | abort-remove) ;;
+    *) exit 0 ;;
+esac
 if command -v deb-systemd-helper >/dev/null; then
     deb-systemd-helper unmask yagura.service >/dev/null || true
+    # A unit that nobody has seen yet counts as enabled. One that was disabled stays so.
     if deb-systemd-helper --quiet was-enabled yagura.service; then
         deb-systemd-helper enable yagura.service >/dev/null || true
+    else
+        deb-systemd-helper update-state yagura.service >/dev/null || true
     fi
 fi
 if [ -d /run/systemd/system ]; then
     systemctl --system daemon-reload >/dev/null || true
-    deb-systemd-invoke restart yagura.service >/dev/null || true
+    # It does not start what was disabled.
+    if [ -n "$2" ]; then
+        deb-systemd-invoke restart yagura.service >/dev/null || true
+    else
+        deb-systemd-invoke start yagura.service >/dev/null || true
+    fi
 fi
 EOF
 cat >"$tree/DEBIAN/prerm" <<'EOF'
@@ -65,7 +76,7 @@ EOF
 cat >"$tree/DEBIAN/postrm" <<'EOF'
 #!/bin/sh
 set -e
-if [ -d /run/systemd/system ]; then
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
     systemctl --system daemon-reload >/dev/null || true
 fi
 if [ "$1" = purge ]; then

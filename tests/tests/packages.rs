@@ -101,6 +101,54 @@ fn the_bill_of_materials_names_what_is_built_and_nothing_else() {
     assert!(!validate(&spoilt), "the validator finds nothing wrong");
 }
 
+/// What dpkg is told in a root of its own.
+struct Dpkg<'a>(&'a Path);
+
+impl Dpkg<'_> {
+    fn run(&self, args: &[&str]) -> String {
+        // What dpkg wants on its PATH are tools of a whole system; this root is none.
+        let log = format!("--log={}", self.0.join("dpkg.log").display());
+        let root = format!("--root={}", self.0.display());
+        run(Command::new("dpkg").args([&*root, &*log, "--force-bad-path"]).args(args))
+    }
+}
+
+/// Systemd's programs as far as the package's scripts call them: each notes how it was called. `was-enabled` fails once the
+/// administrator has disabled the unit, which here is a file.
+fn systemd_that_takes_notes(root: &Path) {
+    fs::create_dir_all(root.join("run/systemd/system")).expect("a folder");
+    // The scripts silence what they call; without it nothing would be called at all.
+    fs::create_dir_all(root.join("dev")).expect("a folder");
+    fs::write(root.join("dev/null"), "").expect("a file");
+    for name in ["systemctl", "deb-systemd-invoke", "deb-systemd-helper"] {
+        let path = root.join("bin").join(name);
+        let script = format!(
+            "#!/bin/sh\necho \"{name} $*\" >>/calls\n[ \"$2\" != was-enabled ] || [ ! -e /disabled ]\n"
+        );
+        fs::write(&path, script).expect("a file");
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("its mode");
+    }
+}
+
+/// The same package as a later version, with another configuration in it.
+fn later(package: &str, folder: &Path) -> String {
+    let tree = folder.join("later");
+    run(Command::new("dpkg-deb").arg("--raw-extract").arg(package).arg(&tree));
+    let change = |file: &str, change: &dyn Fn(String) -> String| {
+        let path = tree.join(file);
+        fs::write(&path, change(fs::read_to_string(&path).expect("a file"))).expect("a file");
+    };
+    let version = format!("Version: {}\n", env!("CARGO_PKG_VERSION"));
+    change("DEBIAN/control", &|control| {
+        assert!(control.contains(&version), "{control}");
+        control.replace(&version, "Version: 999.0\n")
+    });
+    change("etc/yagura/yagura.yaml", &|config| config + "# New in this version.\n");
+    let made = folder.join("later.deb");
+    run(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(&tree).arg(&made));
+    made.to_str().expect("text").to_owned()
+}
+
 /// A root with a shell and an empty package database.
 fn bare_root(root: &Path) {
     for folder in ["bin", "var/lib/dpkg/updates", "var/lib/dpkg/info", "proc", "tmp"] {
@@ -141,12 +189,7 @@ fn the_package_is_built_installed_run_and_removed() {
 
     let root = folder.path().join("root");
     bare_root(&root);
-    let dpkg = |args: &[&str]| {
-        // What dpkg wants on its PATH are tools of a whole system; this root is none.
-        let log = format!("--log={}", folder.path().join("dpkg.log").display());
-        let root = format!("--root={}", root.display());
-        run(Command::new("dpkg").args([&*root, &*log, "--force-bad-path"]).args(args))
-    };
+    let dpkg = |args: &[&str]| Dpkg(&root).run(args);
     dpkg(&["--install", package]);
     assert!(dpkg(&["--status", "yagura"]).contains("Status: install ok installed"));
     let inside = |args: &[&str]| run(Command::new("chroot").arg(&root).arg("/usr/bin/yagura").args(args));
@@ -167,4 +210,48 @@ fn the_package_is_built_installed_run_and_removed() {
     assert!(root.join("etc/yagura/yagura.yaml").exists() && root.join("var/lib/yagura").exists());
     dpkg(&["--purge", "yagura"]);
     assert!(!root.join("etc/yagura").exists() && !root.join("var/lib/yagura").exists());
+
+    upgrades_as_systemd_wants_it(package, folder.path());
+}
+
+/// With systemd: what is enabled, started and stopped when, and whose configuration stays.
+fn upgrades_as_systemd_wants_it(package: &str, folder: &Path) {
+    let root = folder.join("with-systemd");
+    bare_root(&root);
+    systemd_that_takes_notes(&root);
+    let dpkg = |args: &[&str]| {
+        Dpkg(&root).run(args);
+        let calls = fs::read_to_string(root.join("calls")).unwrap_or_default();
+        fs::write(root.join("calls"), "").expect("a file");
+        calls.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let configured = |then: &str, action: &str| {
+        [
+            "deb-systemd-helper unmask yagura.service".to_owned(),
+            "deb-systemd-helper --quiet was-enabled yagura.service".to_owned(),
+            format!("deb-systemd-helper {then} yagura.service"),
+            "systemctl --system daemon-reload".to_owned(),
+            format!("deb-systemd-invoke {action} yagura.service"),
+        ]
+    };
+    assert_eq!(dpkg(&["--install", package]), configured("enable", "start"));
+
+    // Both have changed the configuration, and the administrator has disabled the unit: both stay.
+    let config = root.join("etc/yagura/yagura.yaml");
+    let edited = "# Ours.\njournal: {enabled: false}\n";
+    fs::write(&config, edited).expect("a file");
+    fs::write(root.join("disabled"), "").expect("a file");
+    let later = later(package, folder);
+    let calls = dpkg(&["--force-confold", "--install", &later]);
+    assert_eq!(calls, configured("update-state", "restart"));
+    assert!(Dpkg(&root).run(&["--status", "yagura"]).contains("\nVersion: 999.0\n"));
+    assert_eq!(fs::read_to_string(&config).expect("a file"), edited);
+    let theirs = fs::read_to_string(config.with_extension("yaml.dpkg-dist")).expect("the new one beside it");
+    assert!(theirs.ends_with("# New in this version.\n"), "{theirs}");
+
+    let removed = ["deb-systemd-invoke stop yagura.service", "systemctl --system daemon-reload"];
+    assert_eq!(dpkg(&["--remove", "yagura"]), removed);
+    assert_eq!(fs::read_to_string(&config).expect("a file"), edited);
+    assert_eq!(dpkg(&["--purge", "yagura"]), ["deb-systemd-helper purge yagura.service"]);
+    assert!(!root.join("etc/yagura").exists());
 }

@@ -126,12 +126,14 @@ fn tail(args: TailArgs) -> Exit {
     let filter = filter.filter();
     let run = || -> Result<(), Exit> {
         let reader = path.open()?;
-        let mut at = reader.before_last(&filter, lines).map_err(failed)?;
+        // What comes from now on is none of the last ones.
+        let mut until = reader.last().map_err(failed)?;
+        let mut at = reader.before_last(&filter, until, lines).map_err(failed)?;
         let mut out = io::stdout().lock();
         let mut reads = true;
         loop {
             at = reader
-                .lines(&filter, at, u64::MAX, &mut |line| {
+                .lines(&filter, at, until, &mut |line| {
                     reads = put(&mut out, line);
                     reads
                 })
@@ -139,6 +141,7 @@ fn tail(args: TailArgs) -> Exit {
             if !follow || !reads || out.flush().is_err() {
                 return Ok(());
             }
+            until = i64::MAX;
             std::thread::sleep(Duration::from_millis(200));
         }
     };
@@ -149,7 +152,9 @@ fn export(args: ExportArgs) -> Exit {
     let run = || -> Result<(), Exit> {
         let reader = args.path.open()?;
         let mut out = io::BufWriter::new(io::stdout().lock());
-        reader.lines(&args.filter.filter(), 0, u64::MAX, &mut |line| put(&mut out, line)).map_err(failed)?;
+        // What is there now: of a daemon that goes on there would be no end.
+        let until = reader.last().map_err(failed)?;
+        reader.lines(&args.filter.filter(), 0, until, &mut |line| put(&mut out, line)).map_err(failed)?;
         // Whoever does not read to the end does not want it.
         let _unread = out.flush();
         Ok(())

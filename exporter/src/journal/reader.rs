@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Row, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 use serde::Serialize;
 
 use super::{JournalError, schema};
+
+/// Positions that are looked up at once: with whatever index is best, but then they are in memory to be sorted.
+const POSITIONS: i64 = 1_000_000;
 
 /// Which detections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,40 +59,59 @@ impl Reader {
         JournalError::Database { path: self.path.clone(), source }
     }
 
-    /// Calls `each` with the position and the line of each detection after a position, oldest first, at most `limit`;
-    /// returns the last position. `each` says whether it wants more.
+    /// The position of the last detection that was ever written.
+    pub fn last(&self) -> Result<i64, JournalError> {
+        let last = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'detections'), 0)";
+        self.connection.query_row(last, [], |row| row.get(0)).map_err(|error| self.error(error))
+    }
+
+    /// Calls `each` with each line after a position and up to another, oldest first; returns the last position. `each` says
+    /// whether it wants more. It may take its time: nothing is held of the file meanwhile, whose log would grow with all that
+    /// is written until a reader ends. What is removed before its turn is left out.
     pub fn lines(
         &self,
         filter: &Filter,
         after: i64,
-        limit: u64,
+        until: i64,
         each: &mut dyn FnMut(&str) -> bool,
     ) -> Result<i64, JournalError> {
-        let (condition, mut values) = filter.sql();
-        values.extend([Value::from(after), Value::from(i64::try_from(limit).unwrap_or(i64::MAX))]);
-        let sql = format!("SELECT id, line FROM detections WHERE {condition} AND id > ? ORDER BY id LIMIT ?");
-        let mut last = after;
-        let mut read = || -> rusqlite::Result<()> {
-            let mut statement = self.connection.prepare(&sql)?;
-            let mut rows = statement.query(params_from_iter(&values))?;
-            while let Some(row) = rows.next()? {
-                last = row.get(0)?;
-                if !each(&row.get::<_, String>(1)?) {
-                    break;
+        let mut read = || -> rusqlite::Result<i64> {
+            let mut last = after;
+            let mut line = self.connection.prepare("SELECT line FROM detections WHERE id = ?1")?;
+            loop {
+                let positions = self.positions(filter, last, until)?;
+                if positions.is_empty() {
+                    return Ok(last);
+                }
+                for position in positions {
+                    last = position;
+                    let found: Option<String> = line.query_row([position], |row| row.get(0)).optional()?;
+                    if found.is_some_and(|line| !each(&line)) {
+                        return Ok(last);
+                    }
                 }
             }
-            Ok(())
         };
-        read().map_err(|error| self.error(error))?;
-        Ok(last)
+        read().map_err(|error| self.error(error))
     }
 
-    /// The position before the last `count` detections.
-    pub fn before_last(&self, filter: &Filter, count: u64) -> Result<i64, JournalError> {
+    fn positions(&self, filter: &Filter, after: i64, until: i64) -> rusqlite::Result<Vec<i64>> {
         let (condition, mut values) = filter.sql();
-        values.push(Value::from(i64::try_from(count).unwrap_or(i64::MAX)));
+        values.extend([after, until, POSITIONS].map(Value::from));
+        let sql =
+            format!("SELECT id FROM detections WHERE {condition} AND id > ? AND id <= ? ORDER BY id LIMIT ?");
+        let mut statement = self.connection.prepare(&sql)?;
+        let positions = statement.query_map(params_from_iter(&values), |row| row.get(0))?;
+        positions.collect()
+    }
+
+    /// The position before the last `count` detections up to another.
+    pub fn before_last(&self, filter: &Filter, until: i64, count: u64) -> Result<i64, JournalError> {
+        let (condition, mut values) = filter.sql();
+        values.extend([until, i64::try_from(count).unwrap_or(i64::MAX)].map(Value::from));
         let sql = format!(
-            "SELECT COALESCE(MIN(id), 1) - 1 FROM (SELECT id FROM detections WHERE {condition} ORDER BY id DESC LIMIT ?)"
+            "SELECT COALESCE(MIN(id), 1) - 1 FROM \
+             (SELECT id FROM detections WHERE {condition} AND id <= ? ORDER BY id DESC LIMIT ?)"
         );
         let first = self.connection.query_row(&sql, params_from_iter(&values), |row| row.get(0));
         first.map_err(|error| self.error(error))

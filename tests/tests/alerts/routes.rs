@@ -87,8 +87,11 @@ fn templates_say_what_and_where() {
     }
 }
 
+/// The sink's alerts are called as their rule.
+const RULE: &str = "Reverse shell";
+
 /// Alerts by name, instance and tenant, and whether something else silences them.
-const INHIBITED: [(&str, &str, &str, bool); 11] = [
+const INHIBITED: [(&str, &str, &str, bool); 14] = [
     ("YaguraNodeSilent", "node-1", "platform", false),
     ("YaguraSinkDown", "node-1", "shop", true),
     ("YaguraSinkLosing", "node-1", "shop", true),
@@ -103,6 +106,10 @@ const INHIBITED: [(&str, &str, &str, bool); 11] = [
     ("YaguraSinkLosing", "node-3", "shop", true),
     // It is about a tenant, on all nodes.
     ("YaguraTenantQuotaHit", "", "shop", false),
+    // The alertmanager sink has told the detection; another tenant's it has not.
+    (RULE, "", "shop", false),
+    ("YaguraFirstDetection", "", "shop", true),
+    ("YaguraFirstDetection", "", "ops", false),
 ];
 
 #[test]
@@ -121,8 +128,10 @@ fn a_nodes_silence_inhibits_what_is_known_of_it() {
     let posted: Vec<Value> = INHIBITED
         .iter()
         .map(|(name, instance, tenant, _)| {
+            let rule = if [RULE, "YaguraFirstDetection"].contains(name) { RULE } else { "" };
+            let severity = if *name == RULE { "critical" } else { "info" };
             json!({"labels": {"alertname": name, "instance": instance, "tenant": tenant, "sink": "loki",
-                              "component": "pipeline", "severity": "info"}})
+                              "rule": rule, "component": "pipeline", "severity": severity}})
         })
         .collect();
     let client = Client::plain(server.address().to_string());
