@@ -53,13 +53,9 @@ export const recordedBy = (labels: string, window: string, more = "") =>
 export const recordedValues = (label: string, window: string) =>
   zero(`count(${recordedBy(label, window)})`, recorded("increase5m"));
 
-/**
- * Detections of the last day by labels, of those without one in the six days before.
- *
- * The newest is looked for in ten minutes: it is recorded each five, and would come and go.
- */
+/** Detections of the last day by labels, of those without one in the six days before. */
 export const newToday = (labels: string) =>
-  `sum by (${labels}) (last_over_time(${recorded("increase1d")}[10m])) > 0 unless sum by (${labels}) (max_over_time(${recorded("increase1d")}[5d] offset 1d)) > 0`;
+  `sum by (${labels}) (${recorded("increase1d")}) > 0 unless sum by (${labels}) (max_over_time(${recorded("increase1d")}[5d] offset 1d)) > 0`;
 
 /** The same, where what is in no namespace has a name for a legend. */
 export const named = (expr: string) => `label_replace(${expr}, "namespace", "(none)", "namespace", "")`;

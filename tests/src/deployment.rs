@@ -91,10 +91,11 @@ impl Drop for Counted {
 /// take each fifteen seconds.
 fn quick(file: &str) -> String {
     let rules = fs::read_to_string(alerts::folder().join(file)).expect("rules");
-    rules
-        .replace("interval: 30s", "interval: 1s")
-        .replace("interval: 2m", "interval: 1s")
-        .replace(":5m]", ":15s]")
+    let lines = rules.lines().map(|line| match line.split_once("interval:") {
+        Some((indent, _)) => format!("{indent}interval: 1s\n"),
+        None => line.replace(":5m]", ":15s]") + "\n",
+    });
+    lines.collect()
 }
 
 /// Runs until dropped.

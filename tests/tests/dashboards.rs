@@ -137,7 +137,7 @@ const ZEROS: &[(&str, &[&str])] = &[
     (
         "it is gone before anybody looks",
         &[
-            "Detections in flight",
+            "s in flight",
             "yagura_k8s_audit_queue_",
             "yagura_events_held{",
             "yagura_remote_write_pending_",
