@@ -20,12 +20,16 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::{Entry, Filter};
-use crate::{journal::JournalError, rules::Priority};
+use crate::{
+    journal::{JournalError, weight},
+    rules::Priority,
+};
 
 /// How often cursors are written.
 const FLUSH: Duration = Duration::from_millis(200);
-/// Entries set aside that are kept for each lane.
+/// Entries set aside that are kept for each lane, and what they may weigh; the journal's own bounds are for all together.
 const MAX_REJECTED: i64 = 1000;
+const MAX_REJECTED_WEIGHT: i64 = 8 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpoolError {
@@ -217,11 +221,16 @@ impl Keeper {
         // Each time: a lane that was told of news and found nothing would wait for more.
         self.follow()?;
         let Some(connection) = &mut self.connection else { return Err(SpoolError::Gone) };
-        if let Some(rejected) = &ask.rejected
-            && let Err(error) = set_aside(connection, ask, rejected)
-        {
-            // It stays in the journal for as long as everything does; the lane goes on.
-            tracing::error!(%error, "what a receiver refuses cannot be set aside");
+        if let Some(rejected) = &ask.rejected {
+            match set_aside(connection, ask, rejected) {
+                Ok(0) => {}
+                // Said as often as that something was refused is.
+                Ok(removed) => tracing::warn!(
+                    sink = %ask.sink, tenant = %ask.tenant, removed, "what was refused earlier makes room for what is now"
+                ),
+                // It stays in the journal for as long as everything does; the lane goes on.
+                Err(error) => tracing::error!(%error, "what a receiver refuses cannot be set aside"),
+            }
         }
         let found = read(connection, ask);
         if found.is_err() {
@@ -324,18 +333,22 @@ fn keep(connection: &mut Connection, moved: &HashMap<(Arc<str>, Arc<str>), i64>)
     transaction.commit()
 }
 
-fn set_aside(connection: &mut Connection, ask: &Ask, rejected: &Rejected) -> rusqlite::Result<()> {
+/// Returns how many of the lane's oldest had to make room.
+fn set_aside(connection: &mut Connection, ask: &Ask, rejected: &Rejected) -> rusqlite::Result<usize> {
     let Rejected { entry, what } = rejected;
+    let weight = i64::try_from(weight(what.len() + entry.line.len())).unwrap_or(i64::MAX);
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute(
-        "INSERT INTO rejected (sink, tenant, seq, written_ns, reason, line) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT (sink, tenant, seq) DO NOTHING",
-        params![ask.sink, ask.tenant, entry.seq, entry.written_ns, what, entry.line],
+        "INSERT INTO rejected (sink, tenant, seq, written_ns, weight, reason, line) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (sink, tenant, seq) DO NOTHING",
+        params![ask.sink, ask.tenant, entry.seq, entry.written_ns, weight, what, entry.line],
     )?;
-    transaction.execute(
-        "DELETE FROM rejected WHERE sink = ?1 AND tenant = ?2 AND seq <= (SELECT seq FROM rejected \
-         WHERE sink = ?1 AND tenant = ?2 ORDER BY seq DESC LIMIT 1 OFFSET ?3)",
-        params![ask.sink, ask.tenant, MAX_REJECTED],
+    let removed = transaction.execute(
+        "DELETE FROM rejected WHERE sink = ?1 AND tenant = ?2 AND seq <= (SELECT MAX(seq) FROM \
+         (SELECT seq, ROW_NUMBER() OVER newest AS number, SUM(weight) OVER newest AS weight FROM rejected \
+         WHERE sink = ?1 AND tenant = ?2 WINDOW newest AS (ORDER BY seq DESC)) WHERE number > ?3 OR weight > ?4)",
+        params![ask.sink, ask.tenant, MAX_REJECTED, MAX_REJECTED_WEIGHT],
     )?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(removed)
 }

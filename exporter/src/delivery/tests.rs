@@ -225,6 +225,36 @@ async fn poison_is_set_aside_and_blocks_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_aside_of_a_lane_is_bounded_by_what_it_weighs() {
+    let receiver = Receiver::start().await;
+    receiver.judge(|_| Act::Answer(413, ""));
+    let mut node = Node::new(|_| {});
+    let delivery = node.start(&receiver, Form::Single, |_| {});
+    for number in 1..=12 {
+        let detection = Detection::of_quota(&"platform".into(), number, number);
+        let line = format!("{{\"n\":\"{}\"}}", "x".repeat(1 << 20));
+        assert!(node.journal.append([(&detection, line.as_str())].into_iter()));
+    }
+    let refused = async {
+        while node.balance("platform").rejected < 12 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
+    finish(delivery).await;
+    let connection = crate::journal::open_beside(&path(&node.folder)).unwrap();
+    let kept: Vec<i64> = connection
+        .prepare("SELECT seq FROM rejected ORDER BY seq")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    // Each is a little more than an eighth of it.
+    assert_eq!(kept, (6..=12).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn less_than_a_batch_waits_for_more() {
     const LONG: Duration = Duration::from_secs(3600);
@@ -300,7 +330,9 @@ async fn what_was_sent_is_not_sent_again_after_an_end() {
     assert_eq!(posts, lines("platform", 1..=20));
 }
 
-#[tokio::test]
+// The receiver answers beside the one who writes, however long that takes: what was given up on here and taken there would
+// be counted by both.
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_bound_removes_unsent_is_counted() {
     let receiver = Receiver::start().await;
     receiver.judge(|_| Act::Answer(503, ""));

@@ -27,7 +27,7 @@ pub use retention::Bound;
 pub use schema::open_beside;
 pub(crate) use schema::open_private;
 pub use writer::Journal;
-pub(crate) use writer::set_aside;
+pub(crate) use writer::{set_aside, weight};
 
 /// How the journal is kept.
 #[derive(Clone, Debug, PartialEq)]

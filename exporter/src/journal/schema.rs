@@ -66,6 +66,26 @@ CREATE TABLE rejected (
     PRIMARY KEY (sink, tenant, seq)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- What is too old is found wherever it is: a clock that was set back puts what is younger before it.
+CREATE INDEX detections_by_writing ON detections (written_ns);
+-- With what each counts against the bounds, before what may be long.
+ALTER TABLE rejected RENAME TO rejected_before;
+CREATE TABLE rejected (
+    sink TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    written_ns INTEGER NOT NULL,
+    weight INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    line TEXT NOT NULL,
+    PRIMARY KEY (sink, tenant, seq)
+) STRICT, WITHOUT ROWID;
+INSERT INTO rejected SELECT sink, tenant, seq, written_ns, 256 + octet_length(reason) + octet_length(line), reason, line
+    FROM rejected_before;
+DROP TABLE rejected_before;
+CREATE INDEX rejected_by_writing ON rejected (written_ns, tenant, weight);
+",
 ];
 
 /// What a file of the newest kind says.
@@ -123,9 +143,10 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(database)?;
+    // What is read of it is the same since the first version.
     let found: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
-    if found != VERSION {
+    if found > VERSION {
         return Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION });
     }
     Ok(connection)

@@ -118,6 +118,7 @@ fn a_file_of_the_first_version_is_migrated() {
         )
         .unwrap();
     drop(connection);
+    assert_eq!(kept.lines(&Filter::default()).len(), 3, "it can be read as it is");
     let mut journal = kept.open();
     assert!(append(&mut journal, "a", 4..5, 1));
     let connection = open_beside(&kept.settings.path).unwrap();
@@ -324,13 +325,181 @@ fn nobody_else_reads_it() {
 }
 
 #[test]
-fn what_tenants_use_is_added_up_from_an_index() {
+fn what_is_asked_for_often_is_read_from_indexes() {
     let kept = Kept::new(|_| {});
     drop(kept.open());
     let connection = open_beside(&kept.settings.path).unwrap();
-    let sql = format!("EXPLAIN QUERY PLAN {}", retention::USAGE);
-    let plan: String = connection.query_row(&sql, [], |row| row.get("detail")).unwrap();
-    assert!(plan.contains("USING COVERING INDEX detections_by_tenant"), "{plan}");
+    let plan = |sql: &str| -> String {
+        // As with parameters, whose values a plan does not depend on.
+        let sql = sql.replace("?1", "1000").replace("?2", "500");
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.query_map([], |row| row.get::<_, String>("detail")).unwrap();
+        steps.map(|step| step.unwrap() + "\n").collect()
+    };
+    let (detections, rejected) = (&retention::DETECTIONS, &retention::REJECTED);
+    let expected = [
+        (detections.usage, "SCAN detections USING COVERING INDEX detections_by_tenant"),
+        (detections.expire, "SEARCH detections USING COVERING INDEX detections_by_writing (written_ns<?)"),
+        (rejected.usage, "SCAN rejected USING COVERING INDEX rejected_by_writing"),
+        (rejected.expire, "SEARCH rejected USING COVERING INDEX rejected_by_writing (written_ns<?)"),
+    ];
+    for (sql, step) in expected {
+        let plan = plan(sql);
+        assert!(plan.contains(step) && !plan.contains("ORDER BY"), "{sql}\n{plan}");
+    }
+}
+
+#[test]
+fn what_is_too_old_goes_though_the_clock_was_set_back_after_what_is_before_it() {
+    let kept = Kept::new(|_| {});
+    let mut journal = kept.open();
+    append(&mut journal, "platform", 0..1200, 1);
+    // The first ones of a clock that was a year ahead.
+    let ahead = "UPDATE detections SET written_ns = written_ns + 31536000000000000 WHERE id <= 600";
+    journal.connection().execute(ahead, []).unwrap();
+    let half_a_year = std::time::SystemTime::now() + Duration::from_secs(182 * 86_400);
+    let half_a_year = half_a_year.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    journal.expire(i64::try_from(half_a_year).unwrap());
+    let left: Vec<u64> = kept.lines(&Filter::default()).iter().map(|line| number(line)).collect();
+    assert_eq!(left, (0..600).collect::<Vec<_>>());
+    assert_eq!(kept.removed("platform", Bound::Age), 600);
+}
+
+#[test]
+fn what_could_not_be_removed_is_not_counted_as_removed() {
+    let kept = Kept::new(|_| {});
+    let mut journal = kept.open();
+    append(&mut journal, "platform", 0..20, 100);
+    let size = kept.counters.current_size();
+    // The last one cannot go: that is looked at when the transaction ends, after all rows were told of.
+    journal
+        .connection()
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+             CREATE TABLE pins (id REFERENCES detections (id) DEFERRABLE INITIALLY DEFERRED);
+             INSERT INTO pins VALUES (20);",
+        )
+        .unwrap();
+    for _ in 0..3 {
+        journal.expire(i64::MAX);
+        assert_eq!(kept.lines(&Filter::default()).len(), 20, "nothing is removed");
+        assert_eq!((kept.removed("platform", Bound::Age), kept.counters.current_size()), (0, size));
+    }
+    journal.connection().execute_batch("DELETE FROM pins").unwrap();
+    journal.expire(i64::MAX);
+    assert_eq!((kept.removed("platform", Bound::Age), kept.counters.current_size()), (20, 0));
+}
+
+#[test]
+fn a_full_disk_has_room_again_once_something_is_too_old_though_detections_never_pause() {
+    let kept = Kept::new(|settings| settings.max_age = Duration::ZERO);
+    let mut journal = kept.open();
+    journal.limit_pages(60);
+    let mut written = 0;
+    while append(&mut journal, "platform", written..written + 1, 1000) {
+        written += 1;
+        assert!(written < 1000, "it never fills");
+    }
+    assert!(!append(&mut journal, "platform", 0..1, 1000), "it is not looked for each time");
+    assert_eq!(kept.removed("platform", Bound::Age), 0);
+    journal.tidy_at_once();
+    assert!(!append(&mut journal, "platform", 0..1, 1000));
+    assert_eq!(kept.removed("platform", Bound::Age), written);
+    assert!(append(&mut journal, "platform", 0..1, 1000), "there is room");
+}
+
+/// As a sink's lane sets aside what its receiver refuses.
+fn reject(kept: &Kept, sink: &str, tenant: &str, seqs: std::ops::Range<i64>, written_ns: i64, weight: i64) {
+    let connection = open_beside(&kept.settings.path).unwrap();
+    let sql = "INSERT INTO rejected VALUES (?1, ?2, ?3, ?4, ?5, 'no', '{}')";
+    for seq in seqs {
+        connection.execute(sql, rusqlite::params![sink, tenant, seq, written_ns + seq, weight]).unwrap();
+    }
+}
+
+fn rejected(kept: &Kept, sink: &str, tenant: &str) -> Vec<i64> {
+    let connection = open_beside(&kept.settings.path).unwrap();
+    let sql = "SELECT seq FROM rejected WHERE sink = ?1 AND tenant = ?2 ORDER BY seq";
+    let mut statement = connection.prepare(sql).unwrap();
+    let seqs = statement.query_map([sink, tenant], |row| row.get(0)).unwrap();
+    seqs.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn what_receivers_refused_goes_by_age_also_of_a_sink_that_is_no_more() {
+    let kept = Kept::new(|_| {});
+    let mut journal = kept.open();
+    reject(&kept, "gone", "platform", 0..700, 1000, 10);
+    reject(&kept, "hook", "shop", 0..5, 5000, 10);
+    journal.expire(5002);
+    assert_eq!(rejected(&kept, "gone", "platform"), [0; 0]);
+    assert_eq!(rejected(&kept, "hook", "shop"), [2, 3, 4]);
+    let removed = |tenant: &str| kept.counters.rejected_removals(tenant, Bound::Age);
+    assert_eq!((removed("platform"), removed("shop")), (700, 2));
+}
+
+#[test]
+fn what_receivers_refused_is_bounded_by_what_it_weighs() {
+    // A sixteenth: 64 KiB, and 32 KiB of each tenant.
+    let kept = Kept::new(|settings| settings.max_size = 1 << 20);
+    let mut journal = kept.open();
+    reject(&kept, "hook", "loud", 0..50, 1000, 1024);
+    reject(&kept, "old", "loud", 0..3, 0, 1024);
+    reject(&kept, "hook", "quiet", 0..20, 0, 1024);
+    reject(&kept, "hook", "third", 0..25, 0, 1024);
+    journal.expire(0);
+    let removed = |tenant: &str, bound: Bound| kept.counters.rejected_removals(tenant, bound);
+    assert_eq!(removed("loud", Bound::Share), 21);
+    assert_eq!(rejected(&kept, "hook", "quiet"), (0..20).collect::<Vec<_>>(), "nothing of it is gone");
+    // 32, 20 and 25 were left: whoever has most pays.
+    assert_eq!(removed("loud", Bound::Size) + removed("third", Bound::Size), 13);
+    let left = rejected(&kept, "hook", "loud");
+    assert!(rejected(&kept, "old", "loud").is_empty() && left.last() == Some(&49), "the oldest go first");
+    assert!(left.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{left:?}");
+    assert_eq!(removed("quiet", Bound::Size), 0);
+    journal.expire(0);
+    assert_eq!(rejected(&kept, "hook", "loud"), left, "it is enough");
+}
+
+#[test]
+fn damaged_files_of_one_moment_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let named = |end: &str| folder.path().join(format!("journal.db{end}"));
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        for end in ["", "-wal", "-shm"] {
+            // Some have only a part of them.
+            if end.is_empty() || number % 3 != 0 {
+                let text = format!("{number}{end}");
+                fs::write(named(end), &text).unwrap();
+                expected.push((text, end));
+            }
+        }
+        set_aside(&path).unwrap();
+        assert!(!path.exists() && !named("-wal").exists() && !named("-shm").exists());
+    }
+    let mut kept: Vec<(String, String)> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (fs::read_to_string(entry.path()).unwrap(), entry.file_name().into_string().unwrap()))
+        .collect();
+    kept.sort();
+    expected.sort();
+    assert_eq!(kept.len(), expected.len(), "{kept:?}");
+    for ((text, name), (written, end)) in kept.iter().zip(&expected) {
+        assert!(
+            text == written && name.starts_with("journal.db.damaged-") && name.ends_with(end),
+            "{kept:?}"
+        );
+    }
+    // What belongs together has one name.
+    let name = |text: &str| kept.iter().find(|(own, _)| own == text).unwrap().1.clone();
+    for number in (0..20).filter(|number| number % 3 != 0) {
+        let own = name(&number.to_string());
+        assert_eq!(name(&format!("{number}-wal")), format!("{own}-wal"));
+        assert_eq!(name(&format!("{number}-shm")), format!("{own}-shm"));
+    }
 }
 
 #[test]

@@ -10,7 +10,12 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{JournalError, News, Settings, check::Check, retention::Usage, schema};
+use super::{
+    Bound, JournalError, News, Settings,
+    check::Check,
+    retention::{DETECTIONS, REJECTED, Usage},
+    schema,
+};
 use crate::{detection::Detection, metrics::JournalCounters};
 
 /// What the tables need for a detection beside its line.
@@ -87,6 +92,8 @@ impl Journal {
                 let error = JournalError::Database { path: self.settings.path.clone(), source };
                 self.counters.failed(error.reason(), count);
                 self.trouble(&error);
+                // What is too old makes room, and there may never be a moment without detections.
+                self.tidy();
                 false
             }
         }
@@ -100,7 +107,7 @@ impl Journal {
         }
     }
 
-    /// Removes what is too old, once in a while.
+    /// Removes what is too old, and what is too much of what receivers refuse, once in a while.
     pub fn tidy(&mut self) {
         self.look();
         if self.tidied.elapsed() < TIDY {
@@ -115,16 +122,20 @@ impl Journal {
     pub(super) fn expire(&mut self, before_ns: i64) {
         let Some(Open { connection, usage, check: _ }) = &mut self.open else { return };
         let counters = &self.counters;
-        let result = loop {
-            let more = usage.expire(connection, before_ns, |tenant, bound, removed| {
-                counters.removed(tenant, bound, removed.detections);
-            });
-            match more {
-                Ok(true) => {}
-                other => break other,
-            }
-        };
+        let mut result = expire(connection, usage, before_ns, |tenant, bound, count| {
+            counters.removed(tenant, bound, count)
+        });
         self.counters.size(usage.total(), usage.by_tenant());
+        if result.is_ok() {
+            let mut gone = 0;
+            result = bound_rejected(connection, &self.settings, before_ns, |tenant, bound, count| {
+                counters.rejected_removed(tenant, bound, count);
+                gone += count;
+            });
+            if gone > 0 {
+                tracing::warn!(gone, "detections that receivers refused are too old or too many: removed");
+            }
+        }
         if let Err(source) = result {
             let error = JournalError::Database { path: self.settings.path.clone(), source };
             self.trouble(&error);
@@ -134,8 +145,8 @@ impl Journal {
     fn shrink(&mut self) {
         let Some(Open { connection, usage, check: _ }) = &mut self.open else { return };
         let counters = &self.counters;
-        let result = usage.shrink(connection, &self.settings, |tenant, bound, removed| {
-            counters.removed(tenant, bound, removed.detections);
+        let result = usage.shrink(connection, &self.settings, |tenant, bound, count| {
+            counters.removed(tenant, bound, count);
         });
         self.counters.size(usage.total(), usage.by_tenant());
         if let Err(source) = result {
@@ -195,6 +206,28 @@ impl Journal {
     }
 }
 
+/// Removes all that was written before a time.
+fn expire(
+    connection: &Connection,
+    usage: &mut Usage,
+    before_ns: i64,
+    mut removed: impl FnMut(&str, Bound, u64),
+) -> rusqlite::Result<()> {
+    while usage.expire(connection, before_ns, &mut removed)? {}
+    Ok(())
+}
+
+fn bound_rejected(
+    connection: &Connection,
+    settings: &Settings,
+    before_ns: i64,
+    mut removed: impl FnMut(&str, Bound, u64),
+) -> rusqlite::Result<()> {
+    let mut usage = Usage::read(connection, &REJECTED)?;
+    expire(connection, &mut usage, before_ns, &mut removed)?;
+    usage.shrink(connection, settings, removed)
+}
+
 fn open(path: &Path, lasts: &mut HashMap<Arc<str>, i64>) -> Result<Open, JournalError> {
     let mut connection = schema::open(path)?;
     let read = || -> rusqlite::Result<Open> {
@@ -209,7 +242,7 @@ fn open(path: &Path, lasts: &mut HashMap<Arc<str>, i64>) -> Result<Open, Journal
         }
         keep_lasts(&transaction, lasts)?;
         transaction.commit()?;
-        let usage = Usage::read(&connection)?;
+        let usage = Usage::read(&connection, &DETECTIONS)?;
         Ok(Open { connection, usage, check: Check::start(path) })
     };
     read().map_err(|source| JournalError::Database { path: path.to_owned(), source })
@@ -255,7 +288,7 @@ fn write<'d>(
                 detection.priority as i64,
                 detection.source,
                 detection.uuid.as_bytes().as_slice(),
-                weight(line) as i64,
+                weight(line.len()) as i64,
                 line,
                 *seq,
                 // A list of texts always serialises.
@@ -267,13 +300,14 @@ fn write<'d>(
     transaction.commit()?;
     // Only what is on disk counts.
     for (detection, line) in batch {
-        open.usage.add(&detection.tenant, weight(line));
+        open.usage.add(&detection.tenant, weight(line.len()));
     }
     Ok(reached)
 }
 
-fn weight(line: &str) -> u64 {
-    line.len() as u64 + OVERHEAD
+/// What so many bytes of text count against the bounds.
+pub(crate) fn weight(bytes: usize) -> u64 {
+    bytes as u64 + OVERHEAD
 }
 
 fn now_ns() -> i64 {
@@ -281,16 +315,23 @@ fn now_ns() -> i64 {
     i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Renames the file and what belongs to it, so that nothing is lost and nothing is in the way.
+/// Renames the file and what belongs to it, so that nothing is lost and nothing is in the way: to a name that none of them
+/// has taken, however often that happens and whatever the clock says. Nobody else makes such names.
 pub(crate) fn set_aside(path: &Path) -> Result<(), JournalError> {
+    const ENDS: [&str; 3] = ["", "-wal", "-shm"];
+    let named = |more: &str, end: &str| -> PathBuf {
+        let mut name: OsString = path.as_os_str().to_owned();
+        name.push(more);
+        name.push(end);
+        name.into()
+    };
     let stamp = now_ns() / 1_000_000_000;
-    for end in ["", "-wal", "-shm"] {
-        let named = |more: &str| -> PathBuf {
-            let mut name: OsString = path.as_os_str().to_owned();
-            name.push(more);
-            name.into()
-        };
-        let (from, to) = (named(end), named(&format!(".damaged-{stamp}{end}")));
+    let is_free = |more: &String| ENDS.iter().all(|end| named(more, end).symlink_metadata().is_err());
+    let first = std::iter::once(format!(".damaged-{stamp}"));
+    let more = first.chain((1..u32::MAX).map(|number| format!(".damaged-{stamp}-{number}"))).find(is_free);
+    let more = more.unwrap_or_default();
+    for end in ENDS {
+        let (from, to) = (named("", end), named(&more, end));
         match std::fs::rename(&from, &to) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -318,5 +359,15 @@ impl Journal {
     /// As if it had been a while.
     pub(super) fn retry_at_once(&mut self) {
         self.tried -= RETRY;
+    }
+
+    /// As if it had been a while.
+    pub(super) fn tidy_at_once(&mut self) {
+        self.tidied -= TIDY;
+    }
+
+    /// To make trouble with.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.open.as_ref().expect("it is open").connection
     }
 }

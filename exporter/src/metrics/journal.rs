@@ -19,6 +19,8 @@ pub struct JournalCounters {
     limit: AtomicU64,
     /// By tenant, of which there are as many as the configuration has, and by bound.
     pub(super) removed: IntCounterVec,
+    /// The same of what receivers refuse.
+    pub(super) rejected_removed: IntCounterVec,
     /// By tenant; also of those that only the journal still knows.
     pub(super) sizes: IntGaugeVec,
     pub(super) limits: IntGaugeVec,
@@ -28,6 +30,13 @@ impl JournalCounters {
     pub fn new() -> prometheus::Result<JournalCounters> {
         let removed = IntCounterVec::new(
             Opts::new("yagura_journal_removed_total", "Detections that a bound removed from the journal."),
+            &["tenant", "bound"],
+        )?;
+        let rejected_removed = IntCounterVec::new(
+            Opts::new(
+                "yagura_journal_rejected_removed_total",
+                "Detections refused by a sink's receiver that a bound removed from where they were set aside.",
+            ),
             &["tenant", "bound"],
         )?;
         let sizes = IntGaugeVec::new(
@@ -49,6 +58,7 @@ impl JournalCounters {
             size: AtomicU64::default(),
             limit: AtomicU64::default(),
             removed,
+            rejected_removed,
             sizes,
             limits,
         })
@@ -86,11 +96,18 @@ impl JournalCounters {
         self.removed.with_label_values(&[tenant, bound.name()]).inc_by(count);
     }
 
+    pub fn rejected_removed(&self, tenant: &str, bound: Bound, count: u64) {
+        self.rejected_removed.with_label_values(&[tenant, bound.name()]).inc_by(count);
+    }
+
     /// The bounds, for all and for each tenant, whose removals begin at 0.
     pub fn begin<'t>(&self, settings: &Settings, tenants: impl IntoIterator<Item = &'t str>) {
         self.limit.store(settings.max_size, Relaxed);
         for tenant in tenants {
-            Bound::ALL.iter().for_each(|bound| self.removed(tenant, *bound, 0));
+            for bound in Bound::ALL {
+                self.removed(tenant, bound, 0);
+                self.rejected_removed(tenant, bound, 0);
+            }
             self.sizes.with_label_values(&[tenant]);
             let limit = i64::try_from(settings.share_of(tenant)).unwrap_or(i64::MAX);
             self.limits.with_label_values(&[tenant]).set(limit);
@@ -100,6 +117,11 @@ impl JournalCounters {
     /// How many of a tenant's a bound has removed.
     pub fn removals(&self, tenant: &str, bound: Bound) -> u64 {
         self.removed.with_label_values(&[tenant, bound.name()]).get()
+    }
+
+    #[cfg(test)]
+    pub fn rejected_removals(&self, tenant: &str, bound: Bound) -> u64 {
+        self.rejected_removed.with_label_values(&[tenant, bound.name()]).get()
     }
 
     pub fn is_up(&self) -> bool {

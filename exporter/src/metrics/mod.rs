@@ -224,6 +224,7 @@ impl Metrics {
         registry.register(Box::new(quota_rate.clone()))?;
         registry.register(Box::new(quota_series.clone()))?;
         registry.register(Box::new(ledger.journal.removed.clone()))?;
+        registry.register(Box::new(ledger.journal.rejected_removed.clone()))?;
         registry.register(Box::new(ledger.journal.sizes.clone()))?;
         registry.register(Box::new(ledger.journal.limits.clone()))?;
         registry.register(Box::new(remote_write::WriteCollector::new(ledger.sinks.remote_write.clone())?))?;

@@ -22,7 +22,7 @@ pub enum Act {
     Answer(u16, &'static str),
     /// This status and this text.
     Say(u16, String),
-    /// The connection is closed once some of the body was read.
+    /// The connection is closed in the middle of the answer.
     Reset,
     /// Nothing, for ever.
     Hang,
