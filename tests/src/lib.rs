@@ -12,7 +12,7 @@
 //! - [`activity`]: what tests make happen, and the rules about it;
 //! - [`api_server`]: a double of a Kubernetes API server;
 //! - [`deployment`]: a real Yagura with everybody whom it tells, and what happens there;
-//! - [`docker`]: a Docker engine;
+//! - [`disk`]: a small disk; [`docker`]: a Docker engine;
 //! - [`loki`]: a double of Loki's push API;
 //! - [`authority`]: an authority for certificates;
 //! - [`alertmanager`]: an Alertmanager, asked by amtool;
@@ -37,6 +37,7 @@ pub mod cgroups;
 pub mod containerd;
 pub mod daemon;
 pub mod deployment;
+pub mod disk;
 pub mod docker;
 pub mod http;
 pub mod live;

@@ -83,6 +83,16 @@ impl Receiver {
         self.server.address
     }
 
+    /// Closes the connections of the next requests, so many, once half of their body was read.
+    pub fn cut(&self, requests: usize) {
+        self.server.cut(requests);
+    }
+
+    /// How many of them have not come yet.
+    pub fn cuts_left(&self) -> usize {
+        self.server.cuts_left()
+    }
+
     /// The bodies that were answered with 2xx.
     pub fn bodies(&self) -> Vec<String> {
         self.taken.0.lock().expect("taken").clone().unwrap_or_default()

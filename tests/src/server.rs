@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
 };
@@ -53,6 +53,8 @@ struct State {
     handler: Box<Handler>,
     tls: Option<Arc<ServerConfig>>,
     gone: AtomicBool,
+    /// How many requests more are not read to their end.
+    cuts: AtomicUsize,
     connections: Mutex<Vec<TcpStream>>,
 }
 
@@ -75,6 +77,7 @@ impl Server {
             handler: Box::new(handler),
             tls,
             gone: AtomicBool::new(false),
+            cuts: AtomicUsize::new(0),
             connections: Mutex::default(),
         });
         let own = Arc::clone(&state);
@@ -98,6 +101,16 @@ impl Server {
             }
         });
         Server { address, state, thread: Some(thread) }
+    }
+
+    /// Closes the connections of the next requests that have a body, so many, once half of it was read.
+    pub fn cut(&self, requests: usize) {
+        self.state.cuts.store(requests, Ordering::SeqCst);
+    }
+
+    /// How many of them have not come yet.
+    pub fn cuts_left(&self) -> usize {
+        self.state.cuts.load(Ordering::SeqCst)
     }
 }
 
@@ -142,7 +155,7 @@ impl Drop for Server {
 
 fn serve(stream: impl Read + Write, state: &State) {
     let mut stream = BufReader::new(stream);
-    while let Some(request) = request(&mut stream) {
+    while let Some(request) = request(&mut stream, state) {
         let answer = match (state.handler)(request) {
             // It has no body.
             Reply::Answer(204, _) => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
@@ -165,7 +178,7 @@ fn serve(stream: impl Read + Write, state: &State) {
     }
 }
 
-fn request(reader: &mut impl BufRead) -> Option<Request> {
+fn request(reader: &mut impl BufRead, state: &State) -> Option<Request> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -187,6 +200,12 @@ fn request(reader: &mut impl BufRead) -> Option<Request> {
         .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let mut body = vec![0; length.map_or(Some(0), |(_, value)| value.parse().ok())?];
+    let one_less = |cuts: usize| cuts.checked_sub(1).filter(|_| !body.is_empty());
+    if state.cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+        let half = body.len() / 2;
+        reader.read_exact(&mut body[..half]).ok()?;
+        return None;
+    }
     reader.read_exact(&mut body).ok()?;
     Some(Request { method, path, headers, body })
 }

@@ -1,10 +1,13 @@
 //! The loss ledger, with every way to lose something taken: both of its equations hold all the same, as metrics while the
 //! daemon runs and as its last line.
 
+use std::fs;
+
 use end_to_end::{
     activity::{audit_event, open, post_audit},
     actor,
     daemon::{Daemon, Options},
+    disk::Disk,
     http::Client,
     kernel_tests_run,
     receiver::{Act, Receiver, free_address},
@@ -63,6 +66,16 @@ fn differences(metrics: &str) -> [f64; 4] {
         // Two sinks are told of each.
         all("yagura_sink_spooled_total") - 2.0 * all("yagura_journal_written_total"),
     ]
+}
+
+/// What is left of all that was to be journaled when what became of it is taken away: with nothing lost before the journal
+/// or after it.
+fn journal_difference(metrics: &str) -> f64 {
+    let all = |name: &str| sum(metrics, name, &[]);
+    all("yagura_detections_total")
+        - all("yagura_suppressed_total")
+        - all("yagura_journal_written_total")
+        - all("yagura_journal_failures_total")
 }
 
 fn post(client: &Client, ids: std::ops::Range<u32>, verb: &str) {
@@ -161,4 +174,79 @@ fn every_way_to_lose_something_is_accounted_for() {
     for way in ["filtered", "unmatched", "lost", "suppressed", "dropped", "journaled"] {
         assert!(balance[way].as_u64().is_some_and(|count| count > 0), "{way}: {balance}");
     }
+}
+
+#[test]
+fn what_neither_stdout_nor_the_journal_takes_is_accounted_for() {
+    if !kernel_tests_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let _disk = Disk::new(folder.path(), "16m");
+    // Each tenant may have most of the journal, which does not do for both; and nothing for longer than a minute.
+    let config = format!(
+        "rate_limit: {{rate: 0}}\nqueue_size: 100000\n\
+         journal:\n  path: {}\n  max_size: 1MiB\n  max_age: 1m\n\
+         tenants: [{{name: shop, match: {{namespaces: [shop]}}, quota: {{journal: 0.9}}}}]\n\
+         sinks: [{{name: gone, type: webhook, url: 'http://{}/'}}]\n",
+        folder.path().join("journal.db").display(),
+        free_address()
+    );
+    // Its stdout is a disk that is full.
+    let wrapper = ["/bin/sh", "-c", "exec \"$@\" > /dev/full", "sh"];
+    let options = Options { rules: RULES, config: &config, wrapper: &wrapper, ..Options::default() };
+    let daemon = Daemon::start(&options);
+    let client = Client::plain(daemon.address());
+    let at_rest = |daemon: &Daemon| {
+        daemon.until("all was tried", |daemon| {
+            let metrics = daemon.get("/metrics").1;
+            journal_difference(&metrics) == 0.0 && differences(&metrics)[1] == 0.0
+        });
+    };
+    let count = |name: &str, labels: &[&str]| sum(&daemon.get("/metrics").1, name, labels);
+    let removed = |bound: &str| count("yagura_journal_removed_total", &[&format!("bound=\"{bound}\"")]);
+    let mut posted = 0;
+    let mut more = || {
+        post(&client, posted..posted + 100, "get");
+        posted += 100;
+        (0..100).for_each(|number| open("ledger", number));
+        at_rest(&daemon);
+    };
+    // Somebody else takes all the room there is, for a while.
+    let other = folder.path().join("other");
+    assert!(fs::write(&other, vec![0; 32 << 20]).is_err());
+    more();
+    assert!(count("yagura_journal_failures_total", &["reason=\"disk_full\""]) > 0.0);
+    fs::remove_file(&other).expect("a file");
+    for bound in ["share", "size"] {
+        while removed(bound) == 0.0 {
+            more();
+        }
+    }
+    // The daemon itself says how long it has been.
+    let waited =
+        |daemon: &Daemon| sum(&daemon.get("/metrics").1, "yagura_sink_oldest_unsent_seconds", &["platform"]);
+    more();
+    daemon.until("time passes", |daemon| waited(daemon) >= 35.0);
+    daemon.until("something is too old", |_| removed("age") > 0.0);
+    more();
+    let ways = [
+        ("yagura_lost_total", &["stage=\"stdout\"", "reason=\"write_error\""][..]),
+        ("yagura_journal_written_total", &[]),
+        ("yagura_sink_lost_total", &["sink=\"gone\""]),
+        ("yagura_sink_unsent", &["sink=\"gone\""]),
+    ];
+    for (name, labels) in ways {
+        daemon.until(&format!("{name} {labels:?}"), |_| count(name, labels) > 0.0);
+    }
+    daemon.until("the equation of lanes", |daemon| differences(&daemon.get("/metrics").1)[2] == 0.0);
+    daemon.until("the equation of the journal", |_| {
+        // One sink is told of each.
+        count("yagura_sink_spooled_total", &[]) == count("yagura_journal_written_total", &[])
+    });
+    let failed = count("yagura_journal_failures_total", &[]);
+    let balance = daemon.stop().balance();
+    let number = |key: &str| balance[key].as_u64().unwrap_or_else(|| panic!("no {key} in {balance}"));
+    assert_eq!((number("delivered"), number("dropped")), (0, number("detections")), "{balance}");
+    assert_eq!(number("journaled") + failed as u64, number("detections"), "{balance}");
 }

@@ -45,10 +45,9 @@ fn a_clock_that_is_set_back_an_hour_reorders_and_loses_nothing() {
     fs::write(&offset, "-1h").expect("a file");
     open("clock", 50..100);
     daemon.until("the others too", |daemon| daemon.metric("yagura_journal_written_total") == 100.0);
-    assert!(of(&daemon, "oldest_unsent_seconds") >= 0.0);
     let receiver = Receiver::start(address, |_| Act::Answer(200));
     until_sent(&daemon, 100.0);
-    assert!(of(&daemon, "lag_seconds") >= 0.0);
+    assert!(of(&daemon, "lag_seconds") > 0.0, "of what was written and sent by the same clock");
     let ended = daemon.stop();
     assert_eq!(receiver.taken(), ended.detections(), "each once, in order");
     assert_eq!((once(&uuids(&receiver.taken())), lane(&ended, "lost")), (uuids(&journaled(&path)), 0));

@@ -1,40 +1,13 @@
 //! A disk without room for the journal.
 
-use std::{path::Path, process::Command};
-
 use end_to_end::{
     daemon::{Daemon, Options},
+    disk::Disk,
     kernel_tests_run,
     receiver::{Act, Receiver, free_address},
 };
 
 use super::{at, journal, journaled, lane, once, open, opened_rule, until_sent, uuids};
-
-/// A small disk, gone when dropped.
-struct Disk<'p>(&'p Path);
-
-impl Disk<'_> {
-    fn new<'p>(at: &'p Path, size: &str) -> Disk<'p> {
-        let disk = Disk(at);
-        disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "yagura-test"]);
-        disk
-    }
-
-    fn resize(&self, size: &str) {
-        self.run("mount", &["-o", &format!("remount,size={size}")]);
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let status = Command::new(program).args(args).arg(self.0).status().expect("it runs");
-        assert!(status.success(), "{program} {args:?}");
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _gone = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
-}
 
 #[test]
 fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {

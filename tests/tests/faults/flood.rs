@@ -11,7 +11,7 @@ use std::{
 
 use super::at;
 use end_to_end::{
-    activity::{SEEN_RULE, audit_event, post_audit},
+    activity::{SEEN_RULE, audit_event, journaled, once, post_audit, uuids},
     daemon::{Daemon, Options},
     http::Client,
     kernel_tests_run,
@@ -28,10 +28,18 @@ fn a_tenants_flood_delays_no_other_tenant() {
         return;
     }
     let address = free_address();
-    // The flood's receiver is not fast either.
-    let receiver = Receiver::start(address, |body| {
-        let is_flood = body.contains("\"tenant\":\"shop\"");
-        if is_flood { Act::After(Duration::from_millis(20)) } else { Act::Answer(200) }
+    // The flood's receiver is not fast either, until the end.
+    let slow = Arc::new(AtomicBool::new(true));
+    let receiver = Receiver::start(address, {
+        let slow = Arc::clone(&slow);
+        move |body| {
+            let is_flood = body.contains("\"tenant\":\"shop\"");
+            if is_flood && slow.load(Ordering::SeqCst) {
+                Act::After(Duration::from_millis(20))
+            } else {
+                Act::Answer(200)
+            }
+        }
     });
     let config = format!("{}tenants: [{{name: shop, match: {{namespaces: [shop]}}}}]\n", at(address));
     let daemon = Daemon::start(&Options { rules: SEEN_RULE, config: &config, ..Options::default() });
@@ -70,6 +78,23 @@ fn a_tenants_flood_delays_no_other_tenant() {
     daemon.until("all of the flood is journaled", |daemon| {
         daemon.metric("yagura_journal_written_total") == (flooded + 20) as f64
     });
-    let balance = daemon.stop().balance();
+    slow.store(false, Ordering::SeqCst);
+    daemon.until("all of it is sent", |_| waiting("shop") == 0.0 && waiting("platform") == 0.0);
+    let path = daemon.folder().join("journal.db");
+    let (kept, taken) = (journaled(&path), receiver.taken());
+    let ended = daemon.stop();
+    let balance = ended.balance();
     assert_eq!((balance["journaled"].as_u64(), balance["dropped"].as_u64()), (Some(flooded + 20), Some(0)));
+    for lane in balance["sinks"].as_array().expect("lanes") {
+        assert_eq!((lane["lost"].as_u64(), lane["rejected"].as_u64()), (Some(0), Some(0)), "{lane}");
+    }
+    for (tenant, count) in [("shop", flooded), ("platform", 20)] {
+        let own = |all: &[serde_json::Value]| -> Vec<String> {
+            let own = all.iter().filter(|detection| detection["tenant"] == tenant).cloned();
+            once(&uuids(&own.collect::<Vec<_>>()))
+        };
+        let (kept, taken) = (own(&kept), own(&taken));
+        assert_eq!((kept.len() as u64, taken.len() as u64), (count, count), "{tenant}");
+        assert!(kept == taken, "{tenant}: each in its place");
+    }
 }

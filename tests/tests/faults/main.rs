@@ -5,6 +5,7 @@ mod clock;
 mod disk;
 mod flood;
 mod gone;
+mod half;
 mod kills;
 mod names;
 mod slow;
