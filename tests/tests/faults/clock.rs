@@ -45,6 +45,9 @@ fn a_clock_that_is_set_back_an_hour_reorders_and_loses_nothing() {
     fs::write(&offset, "-1h").expect("a file");
     open("clock", 50..100);
     daemon.until("the others too", |daemon| daemon.metric("yagura_journal_written_total") == 100.0);
+    daemon.until("how long the first has waited is told by the clock that there is now", |daemon| {
+        of(daemon, "oldest_unsent_seconds") > 0.0
+    });
     let receiver = Receiver::start(address, |_| Act::Answer(200));
     until_sent(&daemon, 100.0);
     assert!(of(&daemon, "lag_seconds") > 0.0, "of what was written and sent by the same clock");
