@@ -156,7 +156,14 @@ const ZEROS: &[(&str, &[&str])] = &[
             "yagura_cgroups_unknown_total",
         ],
     ),
-    ("all containers began before", &["yagura_container_lookups_total", "yagura_events_held_total"]),
+    (
+        "all containers began before",
+        &[
+            "yagura_container_lookups_total",
+            "yagura_container_source_answers_total",
+            "yagura_events_held_total",
+        ],
+    ),
     (
         "the receiver of samples is who is asked",
         &[
