@@ -64,6 +64,12 @@ export const session = `| json ${LINE}, ${SESSION}`;
 /** The object of an audit event is a pod like that of a system call. */
 export const together = `| json ${LINE}, ${TOGETHER}`;
 
+/** What Kubernetes appends to the name of what made a pod: a hash, the time of a CronJob, five letters or an ordinal. */
+const APPENDED = "(?:-(?:[bcdfghjklmnpqrstvwxz2456789]{6,10}|[0-9]{8}))?(?:-[bcdfghjklmnpqrstvwxz2456789]{5}|-[0-9]+)?";
+
+/** The workload of what happened in a pod: its name without what is appended. What was in no pod goes. */
+export const workload = `| json ${field("pod", "k8s.pod.name")} | pod != "" | line_format "{{.pod}}" | regexp \`^(?P<workload>.+?)${APPENDED}$\``;
+
 const TECHNIQUE = '"(?P<technique>T[0-9]{4}(?:[.][0-9]{3})?)"';
 const TACTIC = '"mitre_(?P<tactic>[a-z_]+)"';
 

@@ -127,6 +127,18 @@ const tops = line(
 
 const sources = line(
   7,
+  top(
+    {
+      title: "Top workloads",
+      description:
+        "Workloads by their detections in pods: names of pods without the hash, letters or number that Kubernetes appends.",
+      unit: "locale",
+    },
+    totals(
+      `topk(10, sum by (namespace, workload) (count_over_time(${stream()} ${log.workload} [$__range])))`,
+      "{{namespace}}/{{workload}}",
+    ),
+  ),
   perInterval(
     {
       title: "Detections by source",
