@@ -150,6 +150,7 @@ const ZEROS: &[(&str, &[&str])] = &[
             "_evicted_total",
             "yagura_k8s_audit_forgotten_total",
             "yagura_journal_removed_total",
+            "yagura_journal_rejected_removed_total",
             "(yagura_sink_lost_total",
             "yagura_process_table_reused_total",
             "yagura_process_table_incomplete_total",

@@ -44,12 +44,17 @@ export const journal = [
     graph(
       {
         title: "Removed from the journal",
-        description: "By age, size, or the tenant's part. Only what was not sent before is lost.",
+        description:
+          "By age, size, or the tenant's part. Only what was not sent before is lost. And, of what receivers have refused, what had no more room.",
         unit: "cps",
       },
       range(
         `sum by (tenant, bound) (rate(${ofTenant("yagura_journal_removed_total")}[$__rate_interval]))`,
         "{{tenant}}: {{bound}}",
+      ),
+      range(
+        `sum by (tenant, bound) (rate(${ofTenant("yagura_journal_rejected_removed_total")}[$__rate_interval]))`,
+        "{{tenant}}: refused, {{bound}}",
       ),
     ),
     perInterval(
