@@ -184,10 +184,10 @@ fn tenants(rules: &str) -> String {
     )
 }
 
-/// Prometheus with all our rules, asked about every two seconds instead of thirty. What Yagura tells Alertmanager itself
-/// it does not tell again, as docs/alerts.md has it.
+/// Prometheus with our rules, asked about every two seconds instead of thirty, but for detections.yaml: Yagura tells
+/// Alertmanager itself, as docs/alerts.md has it.
 fn scrape(yagura: &str, alertmanager: &str, folder: &Path) -> Result<String> {
-    for name in ["recording", "detections", "pipeline"] {
+    for name in ["recording", "patterns", "pipeline"] {
         let text = fs::read_to_string(repository().join(format!("alerts/{name}.yaml")))?;
         fs::write(folder.join(format!("{name}.rules.yaml")), text.replace("interval: 30s", "interval: 2s"))?;
     }
@@ -197,8 +197,6 @@ fn scrape(yagura: &str, alertmanager: &str, folder: &Path) -> Result<String> {
          scrape_configs:\n- job_name: yagura\n  honor_labels: true\n  scrape_interval: 1s\n  \
          authorization: {{credentials_file: '{folder}/platform-token'}}\n  \
          static_configs: [{{targets: ['{yagura}'], labels: {{instance: demo}}}}]\n\
-         alerting:\n  alert_relabel_configs:\n  \
-         - {{source_labels: [alertname], regex: YaguraDetection(Critical|Warning|Notice), action: drop}}\n  \
-         alertmanagers: [{{path_prefix: /am, static_configs: [{{targets: ['{alertmanager}']}}]}}]\n"
+         alerting:\n  alertmanagers: [{{path_prefix: /am, static_configs: [{{targets: ['{alertmanager}']}}]}}]\n"
     ))
 }
