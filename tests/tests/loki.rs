@@ -197,6 +197,8 @@ fn after_an_outage_each_is_there_once_and_in_order() {
     loki.until("team-shop", 30);
     burst(100);
     loki.until("ops", 110);
+    // What is not in the journal yet would be gone.
+    daemon.until("all is journaled", |daemon| daemon.metric("yagura_journal_written_total") >= 400.0);
     // What was sent and not yet noted comes again.
     daemon.signal(libc::SIGKILL);
     daemon.wait();
