@@ -145,6 +145,7 @@ impl JournalCounters {
     }
 
     /// What a tenant's detections count.
+    #[cfg(test)]
     pub fn size_of(&self, tenant: &str) -> u64 {
         self.sizes.with_label_values(&[tenant]).get().unsigned_abs()
     }
