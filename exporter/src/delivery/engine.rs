@@ -29,8 +29,9 @@ use crate::{
 const PROBE: Duration = Duration::from_secs(10);
 /// How soon a journal that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_secs(5);
-/// How long the cursors may take to be written in the end.
-const KEEPING: Duration = Duration::from_secs(1);
+/// How long the cursors may take to be written in the end: a busy disk takes seconds, and what it has no time for is sent
+/// again.
+const KEEPING: Duration = Duration::from_secs(5);
 
 /// A configured sink.
 #[derive(Clone, Debug)]

@@ -76,8 +76,9 @@ impl Worker {
         loop {
             // What is told from here on is noticed below.
             self.news.mark_unchanged();
-            let next = self.step(&mut course).await;
+            // As it was before: what was journaled in the step may not have been read by it, and is noticed below too.
             let stopping = *self.stop.borrow();
+            let next = self.step(&mut course).await;
             match next {
                 Next::Again => {}
                 Next::Gather(..) if stopping => {}

@@ -26,6 +26,9 @@ struct Node {
     journal: Journal,
     news: Arc<News>,
     metrics: SinkMetrics,
+    /// How long an answer may take: where no receiver hangs, longer than a busy machine takes. What was taken but not heard
+    /// of in time comes again.
+    timeout: Duration,
 }
 
 fn path(folder: &tempfile::TempDir) -> PathBuf {
@@ -43,7 +46,7 @@ impl Node {
         let news = Arc::new(News::default());
         let counters = Arc::new(JournalCounters::new().unwrap());
         let journal = Journal::new(settings, counters, Arc::clone(&news));
-        Node { folder, journal, news, metrics: SinkMetrics::default() }
+        Node { folder, journal, news, metrics: SinkMetrics::default(), timeout: Duration::from_secs(60) }
     }
 
     /// As after a kill: nothing but the file is left.
@@ -54,7 +57,7 @@ impl Node {
     }
 
     fn start(&self, receiver: &Receiver, form: Form, change: impl FnOnce(&mut Feed)) -> Delivery {
-        let target = Target { timeout: Duration::from_millis(300), ..Target::to(receiver.url()) };
+        let target = Target { timeout: self.timeout, ..Target::to(receiver.url()) };
         let settings = webhook::Settings { target, form };
         let pace = Pace { first: Duration::from_millis(5), longest: Duration::from_millis(50) };
         let mut feed = Feed { pace, batch: 8, ..Feed::default() };
@@ -119,7 +122,7 @@ fn of(requests: &[Request], tenant: &str) -> Vec<String> {
 }
 
 async fn finish(delivery: Delivery) {
-    assert!(delivery.finish(Instant::now() + Duration::from_secs(30)).await);
+    assert!(delivery.finish(Instant::now() + Duration::from_secs(120)).await);
 }
 
 #[tokio::test]
@@ -170,16 +173,16 @@ async fn what_fails_comes_again_byte_by_byte() {
         receiver.judge(|request| {
             if request.head.starts_with("HEAD") { Act::Answer(405, "") } else { Act::Answer(200, "") }
         });
-        let mut node = Node::new(|_| {});
+        let mut node = Node { timeout: Duration::from_secs(2), ..Node::new(|_| {}) };
         let delivery = node.start(&receiver, form, |_| {});
         receiver.until_probed().await;
         receiver.next([
             Act::Answer(500, ""),
-            Act::Reset,
             Act::Hang,
             Act::Answer(429, "retry-after: 0\r\n"),
             Act::Answer(200, ""),
             Act::Answer(503, ""),
+            Act::Reset,
         ]);
         node.append("platform", 1..=40);
         receiver.until(|taken| of(taken, "platform").len() == 40).await;
@@ -189,8 +192,8 @@ async fn what_fails_comes_again_byte_by_byte() {
             .filter(|request| request.head.starts_with("POST"))
             .map(|request| request.body)
             .collect();
-        assert!(posts[..5].iter().all(|body| *body == posts[0]), "{:?}", &posts[..5]);
-        assert_eq!(posts[5], posts[6]);
+        assert!(posts[..4].iter().all(|body| *body == posts[0]), "{:?}", &posts[..4]);
+        assert!(posts[4..7].iter().all(|body| *body == posts[4]), "{:?}", &posts[4..7]);
         assert_eq!(node.balance("platform").sent, 40);
     }
 }
@@ -364,7 +367,7 @@ async fn finish_all(node: &Node, delivery: Delivery) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), sent).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(300), sent).await.unwrap();
     finish(delivery).await;
 }
 

@@ -210,7 +210,8 @@ fn watched_at(url: &str, delete_delay: Duration) -> Watched {
         token_file: Some(token),
         delete_delay,
         timing: Timing {
-            answer: Duration::from_secs(1),
+            // Longer than this thread stands still: a request that was given up would use up an answer.
+            answer: Duration::from_secs(5),
             watch: Duration::from_secs(1),
             pace: Pace { first: Duration::from_millis(5), longest: Duration::from_millis(20) },
         },
@@ -223,7 +224,7 @@ fn watched_at(url: &str, delete_delay: Duration) -> Watched {
 
 /// Waits until it holds; a defect ends it.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + Duration::from_secs(30);
+    let end = std::time::Instant::now() + Duration::from_secs(120);
     while !holds() {
         assert!(std::time::Instant::now() < end, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -274,10 +275,15 @@ async fn changes_are_followed_and_the_dead_keep_their_owner_for_a_while() {
         event("DELETED", &metadata("shop", "web-0", "u-1", 23, "")),
     ];
     double.0.lock().unwrap().answers.insert(PODS_WATCH, vec![Said::Lines(changes, Then::Silence)]);
-    let watched = watched(&double, Duration::from_secs(1)).await;
+    let watched = watched(&double, Duration::from_secs(5)).await;
     until("the second pod is there", || watched.store.pod("u-2").is_some()).await;
-    until("the first is deleted", || watched.counters.kept()[2].1 == 1).await;
-    let dead = watched.store.pod("u-1").expect("its last events still have an owner");
+    let mut dead = None;
+    until("the first is deleted, and its last events still have an owner", || {
+        dead = watched.store.pod("u-1");
+        dead.is_some() && watched.counters.kept()[2].1 == 1
+    })
+    .await;
+    let dead = dead.unwrap();
     assert_eq!(text(dead.labels.as_ref(), "app").as_deref(), Some("changed"));
     assert_eq!(watched.store.pod("u-2").unwrap().workloads.as_deref(), Some(&[][..]), "nobody made it");
     until("it is forgotten", || watched.store.pod("u-1").is_none()).await;
@@ -294,7 +300,7 @@ async fn a_deleted_namespace_is_forgotten_with_its_last_pod() {
         script.answers.insert(PODS_WATCH, vec![Said::Lines(pod, Then::Silence)]);
         script.answers.insert(NAMESPACES_WATCH, vec![Said::Lines(namespace, Then::Silence)]);
     }
-    let watched = watched(&double, Duration::from_secs(1)).await;
+    let watched = watched(&double, Duration::from_secs(5)).await;
     until("the pod is deleted", || watched.counters.kept()[2].1 == 1).await;
     assert!(watched.store.namespace("shop").is_some(), "its pod's last events still have an owner");
     until("both are forgotten", || {
@@ -379,7 +385,7 @@ async fn a_server_that_is_away_is_waited_for_and_the_token_is_read_anew() {
     let double = quiet();
     tokio::spawn(double.clone().serve(TcpListener::bind(address).await.unwrap()));
     until("it is there", || watched.store.pod("u-1").is_some()).await;
-    assert!(double.heard("/").iter().all(|(_, token)| token == "second-token"));
+    until("the token", || double.heard("/").iter().any(|(_, token)| token == "second-token")).await;
     std::fs::remove_file(watched.folder.path().join("token")).unwrap();
     until("a token that cannot be read is a failure", || failures(&watched, "file") >= 1).await;
 }

@@ -13,7 +13,8 @@ use crate::{
     rules::{self, LoadOptions, Priority, RuleMatching, SourceFile},
 };
 
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Longer than any of these tests takes.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 const RULES: &str = "
 - rule: Shadow

@@ -184,7 +184,7 @@ async fn what_loki_would_refuse_is_not_sent() {
             now - 61 * SECOND,
             2,
             Limits { reject_old_samples_max_age: Duration::from_secs(60), ..Limits::default() },
-            "61 s old",
+            " s old, more than reject_old_samples_max_age, 60 s",
         ),
         (now + 3700 * SECOND, 2, Limits::default(), "more than creation_grace_period, 3600 s"),
         (i64::MIN, 2, Limits::default(), "old"),

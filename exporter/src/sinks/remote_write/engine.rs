@@ -34,8 +34,8 @@ use crate::{
 
 /// Longest time for the check at the start.
 const PROBE: Duration = Duration::from_secs(10);
-/// How long the spool may take to be closed in the end.
-const CLOSING: Duration = Duration::from_secs(1);
+/// How long the spool may take to be closed in the end, which a busy disk makes seconds.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// A configured sink.
 #[derive(Clone, Debug)]

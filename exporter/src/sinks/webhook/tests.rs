@@ -92,7 +92,6 @@ async fn an_answer_says_what_to_do() {
         (Act::Answer(500, ""), later(Reason::Answer, None)),
         (Act::Answer(503, "retry-after: 1\r\n"), later(Reason::Answer, Some(1))),
         (Act::Reset, later(Reason::Connection, None)),
-        (Act::Hang, later(Reason::Timeout, None)),
     ] {
         receiver.next([Act::Answer(200, ""), act.clone()]);
         let Sent { taken, refusal } = webhook.send("t", &entries(3)).await;
@@ -105,6 +104,15 @@ async fn an_answer_says_what_to_do() {
             other => panic!("{act:?} {other:?}"),
         }
     }
+    let target = Target { timeout: Duration::from_millis(300), ..Target::to(receiver.url()) };
+    let webhook = Webhook::new(Settings { target, form: Form::Single });
+    receiver.next([Act::Hang]);
+    let Sent { taken, refusal } = webhook.send("t", &entries(3)).await;
+    assert_eq!(taken, 0);
+    assert!(
+        matches!(refusal, Some(Refusal::Later { reason: Reason::Timeout, after: None, .. })),
+        "{refusal:?}"
+    );
 }
 
 #[tokio::test]

@@ -53,14 +53,14 @@ fn bounds_drop_the_oldest_and_count_it() {
     let now = lane::now_ms();
     for (at, bounds) in [
         Bounds { max_size: 40_000, ..Bounds::default() },
-        Bounds { max_age: Duration::from_secs(75), ..Bounds::default() },
+        Bounds { max_age: Duration::from_secs(750), ..Bounds::default() },
     ]
     .into_iter()
     .enumerate()
     {
         let metrics = WriteMetrics::default();
         let lane = lane(folder.path().join(format!("{at}.db")), bounds, &metrics);
-        let times: Vec<i64> = (0..30).map(|n| now - 90_000 + n * 3_000).collect();
+        let times: Vec<i64> = (0..30).map(|n| now - 900_000 + n * 30_000).collect();
         for (n, time) in times.iter().enumerate() {
             lane.take(many(200, n), *time);
         }
