@@ -4,11 +4,16 @@ use std::{
     fs::{DirBuilder, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::JournalError;
+
+/// How long to wait for whoever else writes. Transactions are short, but a busy disk takes seconds for a sync in one; and
+/// what waits here waits in bounded queues, while what gives up is lost.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// Each brings a file from the version of its position to the next. Never changed once released; more are appended.
 const MIGRATIONS: &[&str] = &[
@@ -113,7 +118,7 @@ pub(crate) fn open_private(
         .map_err(|source| JournalError::Folder { path: path.to_owned(), source })?;
     let database = |source| JournalError::Database { path: path.to_owned(), source };
     let mut connection = Connection::open(path).map_err(database)?;
-    connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(database)?;
+    connection.busy_timeout(BUSY).map_err(database)?;
     // Readers beside the writer; a commit is a write without a sync, which a checkpoint makes good.
     connection
         .execute_batch(&format!(
@@ -142,7 +147,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     let database = |source| JournalError::Database { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(database)?;
+    connection.busy_timeout(BUSY).map_err(database)?;
     // What is read of it is the same since the first version.
     let found: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
@@ -157,8 +162,7 @@ pub fn open_beside(path: &Path) -> Result<Connection, JournalError> {
     let database = |source| JournalError::Database { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
-    // The writer's transactions are short.
-    connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(database)?;
+    connection.busy_timeout(BUSY).map_err(database)?;
     connection
         .execute_batch(
             "PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 0;",

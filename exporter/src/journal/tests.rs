@@ -188,7 +188,6 @@ fn whoever_reads_slowly_keeps_no_log_from_being_cut() {
     let kept = Kept::new(|_| {});
     let _journal = many(&kept);
     let writer = open_beside(&kept.settings.path).unwrap();
-    writer.execute_batch("PRAGMA busy_timeout = 0").unwrap();
     let mut read = 0;
     let reader = Reader::open(&kept.settings.path).unwrap();
     reader
@@ -197,6 +196,7 @@ fn whoever_reads_slowly_keeps_no_log_from_being_cut() {
             if read % 499 == 0 {
                 writer.execute_batch("UPDATE tenants SET last_seq = last_seq").unwrap();
                 let cut = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+                // The check of the start may; it ends. This reader would not.
                 assert_eq!(cut.unwrap(), 0, "somebody reads in it, at line {read}");
             }
             read += 1;
@@ -283,6 +283,13 @@ fn a_damaged_file_is_set_aside_and_never_deleted() {
         let kept = Kept::new(|_| {});
         append(&mut kept.open(), "platform", 0..2000, 100);
         let path = &kept.settings.path;
+        // The check of the start may still have it open: whoever closes it last writes back what is in the log.
+        let log = path.with_file_name("journal.db-wal");
+        let end = Instant::now() + Duration::from_secs(60);
+        while log.exists() {
+            assert!(Instant::now() < end, "{damage}: somebody keeps it open");
+            drop(open_beside(path).unwrap());
+        }
         let mut bytes = fs::read(path).unwrap();
         match damage {
             "garbage" => bytes = b"this is no database, whatever its name says".repeat(100),
@@ -395,6 +402,7 @@ fn what_could_not_be_removed_is_not_counted_as_removed() {
 fn a_full_disk_has_room_again_once_something_is_too_old_though_detections_never_pause() {
     let kept = Kept::new(|settings| settings.max_age = Duration::ZERO);
     let mut journal = kept.open();
+    journal.tidy_later();
     journal.limit_pages(60);
     let mut written = 0;
     while append(&mut journal, "platform", written..written + 1, 1000) {

@@ -363,7 +363,12 @@ impl Journal {
 
     /// As if it had been a while.
     pub(super) fn tidy_at_once(&mut self) {
-        self.tidied -= TIDY;
+        self.tidied = Instant::now() - TIDY;
+    }
+
+    /// As if no time passed.
+    pub(super) fn tidy_later(&mut self) {
+        self.tidied = Instant::now() + Duration::from_secs(3600);
     }
 
     /// To make trouble with.
