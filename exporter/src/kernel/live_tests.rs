@@ -5,8 +5,8 @@ use std::{
     collections::BTreeMap,
     env, fs,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -36,6 +36,10 @@ pub(super) fn skip() -> bool {
     }
     skip
 }
+
+/// Held by each test that makes so many events, or must not lose one, that another's flood would be in its way: all of this
+/// process are reported to all of them.
+static FLOODS: Mutex<()> = Mutex::new(());
 
 /// Loads the kernel side so that it reports this process too.
 pub(super) fn load() -> Kernel {
@@ -138,6 +142,7 @@ fn an_open_is_seen_while_it_is_wanted_and_not_after() {
     if skip() {
         return;
     }
+    let _alone = FLOODS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut kernel = load_large();
     let mut ring = kernel.take_ring().expect("the first taker gets the ring");
     assert!(kernel.take_ring().is_none());
@@ -219,11 +224,15 @@ fn failed_filter() -> Clauses {
     Clauses::one(Clause::classes(Dim::Result, failed))
 }
 
+/// Of the test below: a few megabytes of a ring of 64 MiB.
+const MOST_UNREAD: usize = 20_000;
+
 #[test]
 fn no_event_is_lost_while_plans_change() {
     if skip() {
         return;
     }
+    let _alone = FLOODS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut kernel = load_large();
     let mut ring = kernel.take_ring().unwrap();
     // Every plan lets the opener's opens through, each by another filter: by its name among others, by the result,
@@ -239,30 +248,45 @@ fn no_event_is_lost_while_plans_change() {
     kernel.apply(&wide).unwrap();
     let prefix = unique("swap");
     let (stop, stop_makers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    // How many opens were made, and how many of them read: whoever makes events is never so far ahead that the ring could be
+    // full, though the reader be off the CPU for long.
+    let (made, read) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let opener = {
         let (prefix, stop) = (prefix.clone(), Arc::clone(&stop_makers));
+        let (made, read) = (Arc::clone(&made), Arc::clone(&read));
         let run = move || {
             let mut opens = 0usize;
             while !stop.load(Ordering::Relaxed) {
+                if opens - read.load(Ordering::Relaxed) > MOST_UNREAD {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
                 try_open(&format!("{prefix}-{opens}-"));
                 opens += 1;
+                made.store(opens, Ordering::Relaxed);
             }
             opens
         };
         thread::Builder::new().name(OPENER.to_owned()).spawn(run).unwrap()
     };
     let others = thread::spawn({
-        let stop = Arc::clone(&stop_makers);
+        let (stop, made) = (Arc::clone(&stop_makers), Arc::clone(&made));
         move || {
+            let mut reads = 0;
             while !stop.load(Ordering::Relaxed) {
+                if reads > made.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
                 // It succeeds, by a thread of another name: some filters drop it.
                 fs::read("/proc/self/comm").unwrap();
+                reads += 1;
             }
         }
     });
     // Beside the changes, each of which waits for the kernel: what waits in the ring must not be lost meanwhile.
     let reader = thread::spawn({
-        let (prefix, stop) = (prefix.clone(), Arc::clone(&stop));
+        let (prefix, stop, read) = (prefix.clone(), Arc::clone(&stop), Arc::clone(&read));
         move || {
             let mut seen: Vec<u32> = Vec::new();
             loop {
@@ -275,6 +299,7 @@ fn no_event_is_lost_while_plans_change() {
                     seen.resize(seen.len().max(index + 1), 0);
                     seen[index] += 1;
                 });
+                read.store(seen.len(), Ordering::Relaxed);
                 match drained {
                     0 if stopped => return seen,
                     0 => thread::sleep(Duration::from_millis(1)),
@@ -340,6 +365,7 @@ fn produced_is_delivered_plus_lost() {
     if skip() {
         return;
     }
+    let _alone = FLOODS.lock().unwrap_or_else(PoisonError::into_inner);
     let options =
         KernelOptions { self_tgid: Some(0), ring_bytes: Some(MIN_RING_BYTES), ..KernelOptions::default() };
     let mut kernel = Kernel::load(&options).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
+    fmt, fs, io,
     os::fd::AsFd,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -11,7 +11,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, ProgramArray},
-    programs::{BtfTracePoint, Program, tp_btf::BtfTracePointLinkId},
+    programs::{BtfTracePoint, Program, ProgramError, tp_btf::BtfTracePointLinkId},
 };
 use exporter_common::{
     event_type::EventType,
@@ -42,6 +42,9 @@ use super::{
 
 /// Where the running kernel describes its types.
 pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// How often the verifier is asked about a program if signals interrupt it.
+const VERIFY_ATTEMPTS: u32 = 20;
 
 /// The kernel side, loaded. Dropping it detaches everything.
 pub struct Kernel {
@@ -408,7 +411,7 @@ fn verify(
         // that another thread panicked; the queue is whole.
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
         while let Some((name, program)) = next() {
-            if let Err(error) = program.load(tracepoint_of(name, Some(&btf)), &btf) {
+            if let Err(error) = verify_one(name, program, &btf) {
                 failed.push((name, KernelError::program(name, error)));
             }
         }
@@ -425,6 +428,24 @@ fn verify(
         }
         failed
     }))
+}
+
+/// The verifier gives up (EAGAIN) as soon as a signal waits for its thread, also one that stops the process or freezes its
+/// control group: that says nothing of the program.
+fn verify_one(name: &str, program: &mut BtfTracePoint, btf: &aya::Btf) -> Result<(), ProgramError> {
+    let mut attempts = VERIFY_ATTEMPTS;
+    loop {
+        let verified = program.load(tracepoint_of(name, Some(btf)), btf);
+        attempts -= 1;
+        match &verified {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == io::ErrorKind::WouldBlock && attempts > 0 =>
+            {
+                tracing::debug!(name, "a signal interrupted the verifier; once more");
+            }
+            _ => return verified,
+        }
+    }
 }
 
 fn hook<'a>(bpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, KernelError> {
