@@ -181,13 +181,19 @@ impl Service {
         let pod_uid = pod_uid(&cgroup);
         let end = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
+        let mut missed = false;
         let found = loop {
-            // A source that takes longer than anybody waits is heard later.
-            let found = timeout_at(end, self.look(&id, pod_uid.as_deref())).await.unwrap_or_default();
+            let mut look = Look::default();
+            // A source that takes longer than anybody waits is heard later; what others said counts.
+            let _in_time = timeout_at(end, self.look(&id, &mut look)).await;
+            // One that has failed just now may know more, such as the labels that name a tenant. One that failed before,
+            // for other containers, is not waited for.
+            missed = look.failed || (missed && look.resting);
+            let found = look.container(pod_uid.as_deref());
             if let Some(container) = &found {
                 slot.learn(container.clone());
             }
-            let done = found.as_ref().is_some_and(Container::names_its_owner);
+            let done = !missed && found.as_ref().is_some_and(Container::names_its_owner);
             if done || Instant::now() + pause >= end {
                 break found;
             }
@@ -259,7 +265,9 @@ impl Service {
         for pause in LATER {
             sleep(pause).await;
             let Some(slot) = slot.upgrade() else { return };
-            let Some(found) = self.look(id, pod_uid).await else { continue };
+            let mut look = Look::default();
+            self.look(id, &mut look).await;
+            let Some(found) = look.container(pod_uid) else { continue };
             slot.learn(match slot.container() {
                 Some(known) => found.or((*known).clone()),
                 None => found,
@@ -268,32 +276,49 @@ impl Service {
     }
 
     /// Asks every source that may know it, the ones that know most first.
-    async fn look(&self, id: &str, pod_uid: Option<&str>) -> Option<Container> {
-        let mut known = Known::default();
-        let mut any = false;
+    async fn look(&self, id: &str, look: &mut Look) {
         for Source { resolver, counters } in &self.sources {
-            if !resolver.may_know(&known) {
+            if !resolver.may_know(&look.known) {
                 continue;
             }
-            match resolver.resolve(Query { id, known: &known }).await {
+            match resolver.resolve(Query { id, known: &look.known }).await {
                 Ok(Some(found)) => {
                     counters.found();
-                    any = true;
+                    look.any = true;
                     // Files come first and know least.
-                    known = Known {
-                        container: found.container.or(known.container),
-                        namespace: known.namespace.or(found.namespace),
+                    let before = std::mem::take(&mut look.known);
+                    look.known = Known {
+                        container: found.container.or(before.container),
+                        namespace: before.namespace.or(found.namespace),
                     };
                 }
                 Ok(None) => counters.unknown(),
-                Err(ResolveError::Absent | ResolveError::Resting) => {}
+                Err(ResolveError::Absent) => {}
+                Err(ResolveError::Resting) => look.resting = true,
                 Err(error) => {
+                    look.failed = true;
                     counters.failed();
                     tracing::debug!(id, source = resolver.name(), %error, "cannot ask for a container");
                 }
             }
         }
-        let mut container = any.then_some(known.container)?;
+    }
+}
+
+/// What a look at the sources has found so far, though it be cut short.
+#[derive(Debug, Default)]
+struct Look {
+    known: Known,
+    any: bool,
+    /// A source did not answer, or was not asked because it had not answered a moment ago.
+    failed: bool,
+    resting: bool,
+}
+
+impl Look {
+    /// `pod_uid` is what the path of the control group says.
+    fn container(self, pod_uid: Option<&str>) -> Option<Container> {
+        let mut container = self.any.then_some(self.known.container)?;
         if let Some(uid) = pod_uid {
             let of_path = Pod { uid: super::bounds::text(uid), ..Pod::default() };
             container = container.or(Container { pod: Some(of_path), ..Container::default() });
@@ -413,6 +438,54 @@ mod tests {
         let resolver = Box::new(Growing { asked: Arc::clone(&asked), knows });
         service.sources = vec![Source { resolver, counters: service.counters.of("files") }];
         (Arc::new(service), asked, woken)
+    }
+
+    /// A source that first does not answer, then rests, then knows a label; or never answers at all.
+    #[derive(Debug)]
+    struct Failing {
+        asked: AtomicUsize,
+        hangs: bool,
+    }
+
+    impl Resolver for Failing {
+        fn name(&self) -> &'static str {
+            "cri"
+        }
+
+        fn may_know(&self, _: &Known) -> bool {
+            true
+        }
+
+        fn resolve<'a>(&'a self, _: Query<'a>) -> Answer<'a> {
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+            if self.hangs {
+                return Box::pin(std::future::pending());
+            }
+            let labels = [("app".into(), "web".into())].into_iter().collect();
+            let answer = match asked {
+                1 => Err(ResolveError::Timeout),
+                2 | 3 => Err(ResolveError::Resting),
+                _ => Ok(Container { labels: Some(labels), ..Container::default() }),
+            };
+            Box::pin(async move { answer.map(|container| Some(Known { container, namespace: None })) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_fails_is_waited_for_and_one_that_hangs_hides_nothing() {
+        for (hangs, labels) in [(false, true), (true, false)] {
+            let (mut service, _, _) = service([1, 1, 1]);
+            let cri = Failing { asked: AtomicUsize::new(0), hangs };
+            let one = Arc::get_mut(&mut service).unwrap();
+            one.sources.push(Source { resolver: Box::new(cri), counters: one.counters.of("cri") });
+            let (_slots, question) = asked_for();
+            let slot = Arc::clone(&question.slot);
+            let began = Instant::now();
+            service.answer(question).await;
+            assert!(began.elapsed() <= Options::default().patience);
+            let found = slot.container().expect("what the other source knows");
+            assert_eq!((found.image.reference.as_deref(), found.labels.is_some()), (Some("i:1"), labels));
+        }
     }
 
     fn asked_for() -> (Slots, Question) {
