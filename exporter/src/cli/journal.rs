@@ -141,8 +141,9 @@ fn tail(args: TailArgs) -> Exit {
             if !follow || !reads || out.flush().is_err() {
                 return Ok(());
             }
-            until = i64::MAX;
             std::thread::sleep(Duration::from_millis(200));
+            // A filter that lets little through is not asked of the same ones again.
+            until = reader.last().map_err(failed)?;
         }
     };
     run().map_or_else(|exit| exit, |()| Exit::Fine)

@@ -65,9 +65,10 @@ impl Reader {
         self.connection.query_row(last, [], |row| row.get(0)).map_err(|error| self.error(error))
     }
 
-    /// Calls `each` with each line after a position and up to another, oldest first; returns the last position. `each` says
-    /// whether it wants more. It may take its time: nothing is held of the file meanwhile, whose log would grow with all that
-    /// is written until a reader ends. What is removed before its turn is left out.
+    /// Calls `each` with each line after a position and up to another, oldest first; returns up to where it has looked, which
+    /// is that other one unless `each`, which says whether it wants more, did not. It may take its time: nothing is held of
+    /// the file meanwhile, whose log would grow with all that is written until a reader ends. What is removed before its turn
+    /// is left out.
     pub fn lines(
         &self,
         filter: &Filter,
@@ -81,7 +82,7 @@ impl Reader {
             loop {
                 let positions = self.positions(filter, last, until)?;
                 if positions.is_empty() {
-                    return Ok(last);
+                    return Ok(last.max(until));
                 }
                 for position in positions {
                     last = position;

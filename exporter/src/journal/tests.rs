@@ -166,6 +166,9 @@ fn what_is_written_is_read_in_order_and_by_what_it_is() {
         })
         .unwrap();
     assert_eq!((last, end, reader.last().unwrap()), (vec![13, 14], 15, 16));
+    let none = Filter { tenant: text("none"), ..Filter::default() };
+    assert_eq!(reader.lines(&none, 3, 16, &mut |_| true).unwrap(), 16, "it need not be looked at again");
+    assert_eq!(reader.lines(&Filter::default(), 3, 16, &mut |_| false).unwrap(), 4, "nobody wants more");
     let stats = reader.stats().unwrap();
     assert_eq!((stats.detections, stats.size), (16, kept.counters.current_size()));
     let tenants: Vec<_> = stats.tenants.iter().map(|t| (t.tenant.as_str(), t.detections)).collect();
