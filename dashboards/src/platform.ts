@@ -1,6 +1,6 @@
 // All tenants beside each other, for whoever runs Yagura.
 
-import { hits, hitsBy, orNone, RECORDED, recordedBy, series, someHitsBy } from "./detections";
+import { counted, everywhere, hits, hitsBy, orNone, RECORDED, recordedBy, series, someHitsBy } from "./detections";
 import { line, page } from "./layout";
 import { toRule, toTenant } from "./links";
 import { graph, list, number, perInterval, top } from "./panels";
@@ -128,7 +128,7 @@ const talkers = line(
   ),
 );
 
-/** A gauge of each tenant beside its bound, on the node where it is nearest to it. */
+/** A gauge of each tenant, of all its namespaces, beside its bound, on the node where it is nearest to it. */
 const part = (of: string, bound: string) =>
   `max by (tenant) (${of} / max by (${NODE}, tenant) (${ofTenant(bound)}))`;
 
@@ -144,7 +144,7 @@ const quotas = [
       },
       range(
         part(
-          `sum by (${NODE}, tenant) (rate(${series()}[$__rate_interval]))`,
+          `sum by (${NODE}, tenant) (rate(${everywhere()}[$__rate_interval]))`,
           "yagura_tenant_quota_detections_per_second",
         ),
         "{{tenant}}",
@@ -168,7 +168,7 @@ const quotas = [
           "Series of a tenant's detections as part of its quota.series, on the node with most of them. At 100 % namespace and then rule become ~other.",
         unit: "percentunit",
       },
-      range(part(`count by (${NODE}, tenant) (${series()})`, "yagura_tenant_quota_series"), "{{tenant}}"),
+      range(part(`count by (${NODE}, tenant) (${everywhere()})`, "yagura_tenant_quota_series"), "{{tenant}}"),
     ),
   ),
   line(
@@ -181,7 +181,7 @@ const quotas = [
         unit: "locale",
       },
       range(
-        `${hitsBy("tenant", "$__interval", 'namespace="~other"')} or 0 * sum by (tenant) (${series()})`,
+        `sum by (tenant) (${counted(everywhere('namespace="~other"'), "$__interval")}) or 0 * sum by (tenant) (${everywhere()})`,
         "{{tenant}}",
       ),
     ),

@@ -38,9 +38,12 @@ const NOISY: &str = "
   tags: [host, file, mitre_discovery, T1083]
 ";
 
-/// One of them has an exception, the other is beyond its quota and its budget of series.
+/// One of them has an exception and a priority of its own, the other is beyond its quota and its budget of series.
 const TENANTS: &str = "tenants:
-- {name: shop, match: {namespaces: [shop]}, exceptions: [{rule: Library preload file changed, condition: proc.name = sh}]}
+- name: shop
+  match: {namespaces: [shop]}
+  exceptions: [{rule: Library preload file changed, condition: proc.name = sh}]
+  priorities: [{rule: Sensitive file read, priority: CRITICAL}]
 - {name: research, match: {namespaces: [\"research-*\"]}, quota: {detections_per_second: 1, burst: 2, series: 3}}
 ";
 
@@ -62,7 +65,7 @@ const NOTEBOOK: Pod<'_> =
 const INTRUSION: [&str; 5] = [
     "/bin/cat /etc/shadow",
     "/bin/busybox mkdir -p /etc/cron.d && echo '* * * * * root /tmp/xmrig' > /etc/cron.d/update",
-    "/bin/busybox cp /bin/busybox /tmp/xmrig && /tmp/xmrig --help",
+    "/bin/busybox mkdir -p /tmp && /bin/busybox cp /bin/busybox /tmp/xmrig && /tmp/xmrig --help",
     ": > /etc/ld.so.preload",
     "/bin/busybox ln -sf /dev/null /.bash_history",
 ];
@@ -267,7 +270,8 @@ impl Deployment {
         self.daemon.stop().balance();
     }
 
-    /// What Loki got, for queries in LogQL; which detection and which pod are chosen.
+    /// What Loki got, for queries in LogQL; which detection and which pod are chosen; what may be chosen at the top of a
+    /// dashboard, each panel showing something of one of them, and what shows nothing.
     pub fn pushed(&self, uuid: &str) -> Value {
         let streams = self.loki.streams();
         let lines = streams.iter().flat_map(|((_, labels), entries)| {
@@ -276,6 +280,13 @@ impl Deployment {
             };
             entries.iter().map(line).collect::<Vec<_>>()
         });
-        json!({"uuid": uuid, "pod": WEB.name, "lines": lines.collect::<Vec<_>>()})
+        let choice = |tenant: &str, namespace: &str| json!({"cluster": "c-1", "node": "n-1", "tenant": tenant, "namespace": namespace});
+        json!({
+            "uuid": uuid,
+            "pod": WEB.name,
+            "lines": lines.collect::<Vec<_>>(),
+            "choices": [choice("shop", WEB.namespace), choice("research", NOTEBOOK.namespace), choice("platform", ".*")],
+            "nobody": {"tenant": "nobody"},
+        })
     }
 }

@@ -187,6 +187,10 @@ const ZEROS: &[(&str, &[&str])] = &[
 struct Query {
     panel: String,
     expr: String,
+    /// The same with something chosen at the top, one of which must show something; and what must not, with a tenant that
+    /// there is not.
+    choices: Vec<String>,
+    nobody: Vec<String>,
     /// Labels that the names of its series are made of.
     legend: Vec<String>,
 }
@@ -195,11 +199,13 @@ impl Query {
     fn read(line: &str) -> Query {
         let value: Value = serde_json::from_str(line).expect("JSON");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
-        let legend = value["legend"].as_array().expect("labels");
+        let texts = |value: &Value| value.as_array().expect("texts").iter().map(text).collect();
         Query {
             panel: text(&value["panel"]),
             expr: text(&value["expr"]),
-            legend: legend.iter().map(text).collect(),
+            choices: texts(&value["choices"]),
+            nobody: texts(&value["nobody"]),
+            legend: texts(&value["legend"]),
         }
     }
 
@@ -208,6 +214,16 @@ impl Query {
         let named = |label: &String| result.iter().any(|(labels, _)| labels.contains_key(label));
         let least = if self.stays_at_zero() { 0.0 } else { f64::MIN_POSITIVE };
         result.iter().any(|(_, value)| *value >= least) && self.legend.iter().all(named)
+    }
+
+    /// What of it shows nothing: itself, or what all choices make of it.
+    fn empty(&self, ask: &impl Fn(&str) -> Vec<(Labels, f64)>) -> Vec<&String> {
+        let empty = |expr: &&String| !self.shows(&ask(expr));
+        let mut found: Vec<&String> = [&self.expr].into_iter().filter(empty).collect();
+        if self.choices.iter().all(|expr| empty(&expr)) {
+            found.extend(&self.choices);
+        }
+        found
     }
 
     fn stays_at_zero(&self) -> bool {
@@ -237,8 +253,18 @@ fn queries(deployment: &Deployment) -> Vec<Query> {
     }
 }
 
-/// What Loki's rules in `alerts/` count is among what Loki got, too.
+/// What Loki's rules in `alerts/` count is among what Loki gets, too.
 fn rules_find_lines(deployment: &Deployment) {
+    let end = Instant::now() + DEADLINE;
+    while let Err(why) = rules_found_lines(deployment) {
+        assert!(Instant::now() < end, "{why}");
+        // Between two looks, not to wait for anything.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What of it Loki has not got yet.
+fn rules_found_lines(deployment: &Deployment) -> Result<(), String> {
     let exprs: Vec<String> = alerts::rules(alerts::LOKI).into_iter().map(|rule| rule.expr).collect();
     let mut lines = deployment.pushed("")["lines"].take();
     for line in lines.as_array_mut().expect("lines") {
@@ -259,8 +285,11 @@ fn rules_find_lines(deployment: &Deployment) {
         let empty: Vec<String> = counts.filter_map(name).filter(|count| !found.contains(count)).collect();
         // Whether a detection lacks a field is chance.
         let chance = expr.matches("incomplete_fields").count();
-        assert!(empty.len() <= chance, "{expr}: {empty:?} count nothing: {counted}");
+        if empty.len() > chance {
+            return Err(format!("{expr}: {empty:?} count nothing: {counted}"));
+        }
     }
+    Ok(())
 }
 
 /// The first query of a panel, as it is committed.
@@ -390,20 +419,28 @@ fn what_is_counted_survives_restarts() {
     assert_eq!(found, expected.collect());
 }
 
-/// Asks until each query has been answered with something to see.
+/// Asks until each query has been answered with something to see; what is of others is not seen.
 fn shown(who: &str, queries: &[Query], ask: impl Fn(&str) -> Vec<(Labels, f64)>) {
     let end = Instant::now() + DEADLINE;
     let mut empty: Vec<&Query> = queries.iter().collect();
     loop {
-        empty.retain(|query| !query.shows(&ask(&query.expr)));
+        empty.retain(|query| !query.empty(&ask).is_empty());
         if empty.is_empty() {
-            return;
+            break;
         }
-        let names = empty.iter().map(|query| format!("{}: {}", query.panel, query.expr));
-        let names = names.collect::<Vec<_>>().join("\n");
-        assert!(Instant::now() < end, "{who} has nothing to show in:\n{names}");
+        let told = || {
+            let names = empty.iter().map(|query| format!("{}: {:#?}", query.panel, query.empty(&ask)));
+            names.collect::<Vec<_>>().join("\n")
+        };
+        assert!(Instant::now() < end, "{who} has nothing to show in:\n{}", told());
         // Between two looks, not to wait for anything.
         std::thread::sleep(Duration::from_millis(200));
+    }
+    for query in queries {
+        for expr in &query.nobody {
+            let strange = ask(expr).into_iter().filter(|(_, value)| *value > 0.0);
+            assert_eq!(strange.collect::<Vec<_>>(), [], "{who} shows others' in {}: {expr}", query.panel);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 // Checks the committed dashboards: `node build/check/main.js FOLDER METRICS.md RECORDING.yaml [PUSHED.json]`.
 //
-// Prints each query in PromQL, ready to run, as a line of JSON. What is wrong goes to stderr, one line each, and the exit code
-// is then 1. PUSHED.json has what Yagura pushed to Loki: {"uuid": …, "pod": …, "lines": [{"labels": …, "line": …}]}; each
-// query in LogQL must then find one of the lines.
+// Prints each query in PromQL, ready to run, as a line of JSON: with All of each variable, and if that makes a difference as
+// each of "choices" has it, and as "nobody" does. What is wrong goes to stderr, one line each, and the exit code is then 1.
+// PUSHED.json has what Yagura pushed to Loki, and what may be chosen: {"uuid": …, "pod": …, "lines": [{"labels": …, "line":
+// …}], "choices": [{"tenant": …}], "nobody": {"tenant": …}}; each query in LogQL must then find one of the lines, also with one
+// of the choices, and none for nobody.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +13,7 @@ import type { Pushed } from "./line";
 import { logql } from "./logql";
 import { Metrics } from "./metrics";
 import { type Page, type Panel, shape, type Target } from "./page";
-import { type Chosen, filled } from "./placeholders";
+import { type Choice, type Chosen, filled } from "./placeholders";
 import { promql } from "./promql";
 
 const [folder, page, recording, file] = process.argv.slice(2);
@@ -20,7 +22,8 @@ if (folder === undefined || page === undefined || recording === undefined) {
   process.exit(2);
 }
 const metrics = new Metrics(page, recording);
-const given = file === undefined ? undefined : (JSON.parse(readFileSync(file, "utf8")) as Chosen & { lines: Pushed[] });
+type Given = Chosen & { lines: Pushed[]; choices: Choice[]; nobody: Choice };
+const given = file === undefined ? undefined : (JSON.parse(readFileSync(file, "utf8")) as Given);
 const chosen = given ?? { uuid: "", pod: "" };
 
 /** Names in a legend. */
@@ -33,14 +36,20 @@ function ask(where: string, target: Target): { wrong: string[]; labels: Set<stri
     legend.filter((name) => !labels.has(name)).map((name) => `no label ${name} for its legend`);
   try {
     const expr = filled(target.expr ?? "", chosen);
+    const as = (choice: Choice) => filled(target.expr ?? "", chosen, undefined, choice);
+    const choices = (given?.choices ?? []).map(as).filter((other) => other !== expr);
+    const nobody = [given?.nobody ?? {}].map(as).filter((other) => other !== expr);
     if (target.datasource?.type === "loki") {
       const { wrong, labels, asked, found } = logql(expr, given?.lines);
+      const finds = (query: string) => logql(query, given?.lines).found.length > 0;
       const nothing = given !== undefined && found.length === 0 ? ["it finds none of the lines that were pushed"] : [];
+      const hidden = choices.length > 0 && !choices.some(finds) ? ["it finds nothing of what can be chosen"] : [];
+      const others = nobody.some(finds) ? ["it finds lines of a tenant that is not chosen"] : [];
       const values = asked.flatMap(({ name, value }) => metrics.strange(name, value));
-      return { wrong: [...wrong, ...values, ...strange(labels), ...nothing], labels };
+      return { wrong: [...wrong, ...values, ...strange(labels), ...nothing, ...hidden, ...others], labels };
     }
     const { wrong, labels } = promql(expr, metrics);
-    console.log(JSON.stringify({ panel: where, expr, legend }));
+    console.log(JSON.stringify({ panel: where, expr, choices, nobody, legend }));
     return { wrong: [...wrong, ...strange(labels)], labels };
   } catch (error) {
     return { wrong: [String(error)], labels: new Set() };
