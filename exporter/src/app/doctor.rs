@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Config,
     kernel::{Answer, Kernel, KernelOptions, Report},
-    rules::{self, LoadOptions},
+    rules,
 };
 
 /// Everything examined.
@@ -94,7 +94,7 @@ fn examine_rules(
         Ok(files) => files,
         Err(error) => return broken(vec![error.to_string()]),
     };
-    let load = rules::load(&files, &LoadOptions::from(config));
+    let load = rules::load(&files, &sources.load_options(config));
     match load.rules {
         Some(rules) => {
             let warnings = load.diagnostics.len();

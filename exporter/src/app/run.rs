@@ -29,7 +29,6 @@ use crate::{
     detection::Identity,
     kernel::Counters,
     metrics::{Ledger, Metrics},
-    rules::LoadOptions,
     tenants::Tenants,
     web,
 };
@@ -110,7 +109,8 @@ async fn daemon(options: RunOptions) -> Result<(), RunError> {
     // First what fails most often and needs no privilege: the rules.
     let identity = identity(&config);
     let tenants = Arc::new(Tenants::new(&config.tenants, &identity.node, config.rate_limit));
-    let mut loader = Loader::new(sources, LoadOptions::from(&config), config.push_down, Arc::clone(&tenants));
+    let options = sources.load_options(&config);
+    let mut loader = Loader::new(sources, options, config.push_down, Arc::clone(&tenants));
     // Watched before they are read: a change in between is noticed.
     let mut watcher = Watcher::new(config.watch_config_files, &loader.paths());
     let Loaded::Rules(rules) = loader.load(true) else { return Err(RunError::Rules) };

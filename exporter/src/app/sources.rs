@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{embedded, rules::SourceFile};
+use crate::{
+    config::Config,
+    embedded,
+    rules::{LoadOptions, RuleMatching, SourceFile},
+};
 
 /// Larger files are not rules.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -39,6 +43,19 @@ impl RuleSources {
             (false, _) => RuleSources::Paths(flags),
             (true, false) => RuleSources::Paths(configured.to_vec()),
             (true, true) => RuleSources::Embedded,
+        }
+    }
+
+    /// How they are loaded. Ours are in an order to be read in; files that people bring may count on Falco's.
+    pub fn load_options(&self, config: &Config) -> LoadOptions {
+        let usual = match self {
+            RuleSources::Embedded => RuleMatching::MostSevere,
+            RuleSources::Paths(_) => RuleMatching::First,
+        };
+        LoadOptions {
+            rule_matching: config.rule_matching.unwrap_or(usual),
+            priority: config.priority,
+            selection: config.rules.clone(),
         }
     }
 
@@ -164,6 +181,19 @@ mod tests {
             (vec![], vec![], RuleSources::Embedded),
         ] {
             assert_eq!(RuleSources::choose(flags, &config), expected);
+        }
+    }
+
+    #[test]
+    fn files_are_matched_in_falcos_order_and_ours_by_severity_unless_it_is_said() {
+        let unsaid = Config::default();
+        let said = Config { rule_matching: Some(RuleMatching::All), ..Config::default() };
+        for (sources, expected) in [
+            (RuleSources::Embedded, RuleMatching::MostSevere),
+            (RuleSources::Paths(vec!["f".into()]), RuleMatching::First),
+        ] {
+            assert_eq!(sources.load_options(&unsaid).rule_matching, expected);
+            assert_eq!(sources.load_options(&said).rule_matching, RuleMatching::All);
         }
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ConfigArgs, Exit, RulesArgs, load_rules, print};
-use crate::{app::ApiServerSetup, rules::LoadOptions};
+use crate::app::ApiServerSetup;
 
 #[derive(Debug, Subcommand)]
 pub enum K8sAuditCommand {
@@ -43,7 +43,8 @@ pub fn execute(command: K8sAuditCommand) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let rules = match load_rules(&rules.sources(&config), &LoadOptions::from(&config)) {
+    let sources = rules.sources(&config);
+    let rules = match load_rules(&sources, &sources.load_options(&config)) {
         Ok(rules) => rules,
         Err(exit) => return exit,
     };

@@ -138,7 +138,7 @@ struct DetectionArgs {
     /// How detections are printed [default: json]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Which of several matching rules speak [default: first]
+    /// Which of several matching rules speak [default: first, or most_severe with the rules in the binary]
     #[arg(long, value_name = "WHICH")]
     rule_matching: Option<RuleMatching>,
 }
@@ -148,9 +148,7 @@ impl DetectionArgs {
         if let Some(format) = self.format {
             config.output.format = format;
         }
-        if let Some(matching) = self.rule_matching {
-            config.rule_matching = matching;
-        }
+        config.rule_matching = self.rule_matching.or(config.rule_matching);
     }
 }
 

@@ -8,10 +8,7 @@ use std::{
 use clap::Args;
 
 use super::{ConfigArgs, DetectionArgs, Exit, OutputFormat, RulesArgs, load_rules, report, report_chain};
-use crate::{
-    app::{ReplayError, ReplayOptions, replay},
-    rules::LoadOptions,
-};
+use crate::app::{ReplayError, ReplayOptions, replay};
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -36,7 +33,7 @@ pub fn execute(args: ReplayArgs) -> Exit {
     };
     detections.apply(&mut config);
     let sources = rules.sources(&config);
-    let rules = match load_rules(&sources, &LoadOptions::from(&config)) {
+    let rules = match load_rules(&sources, &sources.load_options(&config)) {
         Ok(rules) => rules,
         Err(exit) => return exit,
     };

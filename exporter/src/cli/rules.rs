@@ -128,7 +128,8 @@ fn check(args: CheckArgs) -> Exit {
 /// The rules that `run` would use with these options.
 fn in_use(config: &ConfigArgs, rules: RulesArgs) -> Result<RuleSet, Exit> {
     let config = config.load()?;
-    load_rules(&rules.sources(&config), &LoadOptions::from(&config))
+    let sources = rules.sources(&config);
+    load_rules(&sources, &sources.load_options(&config))
 }
 
 /// `rules explain -o json`.

@@ -31,7 +31,7 @@ use crate::{
     containers,
     kernel::{MAX_RING_BYTES, MIN_RING_BYTES},
     kubernetes::Settings,
-    rules::{LoadOptions, Priority, RuleMatching, Selection},
+    rules::{Priority, RuleMatching, Selection},
     tenants::Tenant,
 };
 
@@ -50,7 +50,8 @@ pub struct Config {
     pub rules_files: Vec<PathBuf>,
     /// Rules enabled or disabled against what their files say, in order.
     pub rules: Vec<Selection>,
-    pub rule_matching: RuleMatching,
+    /// What is usual for where the rules come from, if nothing is said.
+    pub rule_matching: Option<RuleMatching>,
     /// Rules less severe than this are not loaded.
     pub priority: Priority,
     /// Reload rules when their files change.
@@ -136,7 +137,7 @@ impl Default for Config {
         Config {
             rules_files: Vec::new(),
             rules: Vec::new(),
-            rule_matching: RuleMatching::First,
+            rule_matching: None,
             priority: Priority::Debug,
             watch_config_files: true,
             output: OutputConfig {
@@ -167,16 +168,6 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(5),
             containers: containers::Options::default(),
             tenants: Vec::new(),
-        }
-    }
-}
-
-impl From<&Config> for LoadOptions {
-    fn from(config: &Config) -> LoadOptions {
-        LoadOptions {
-            rule_matching: config.rule_matching,
-            priority: config.priority,
-            selection: config.rules.clone(),
         }
     }
 }
@@ -269,7 +260,11 @@ impl Config {
             rules,
             rule_matching: errors.choice(
                 rule_matching,
-                &[("first", RuleMatching::First), ("all", RuleMatching::All)],
+                &[
+                    ("first", Some(RuleMatching::First)),
+                    ("all", Some(RuleMatching::All)),
+                    ("most_severe", Some(RuleMatching::MostSevere)),
+                ],
                 default.rule_matching,
             ),
             priority: errors.parsed(priority, default.priority, |text| {

@@ -9,7 +9,7 @@ use crate::{
     cases::{self, Case, Expected},
     fields::{Subject, scheme},
     rules::{
-        LoadOptions, Rule, RuleMatching, RuleSet, SourceFile, field_name, load,
+        LoadOptions, Rule, RuleMatching, RuleSet, Scratch, SourceFile, field_name, load,
         typed::{Expr, ExprId},
     },
 };
@@ -97,6 +97,23 @@ pub(super) fn is_technique(tag: &str) -> bool {
         Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
         None => digits(id, 4),
     }
+}
+
+/// An earlier rule of another file must not hide what is worse.
+#[test]
+fn of_several_rules_the_most_severe_speaks() {
+    let options = LoadOptions { rule_matching: RuleMatching::MostSevere, ..LoadOptions::default() };
+    let (all, severest) = (rules(), load(&super::files(), &options).rules.expect("rules without errors"));
+    let (mut scratch, mut hidden) = (Scratch::default(), 0);
+    for case in all_cases() {
+        let mut fired = Vec::new();
+        all.evaluate(&case.subject, &mut scratch, |rule| fired.push(rule.priority));
+        let mut told = Vec::new();
+        severest.evaluate(&case.subject, &mut scratch, |rule| told.push(rule.priority));
+        assert_eq!(told, fired.iter().min().copied().into_iter().collect::<Vec<_>>(), "{}", case.name);
+        hidden += usize::from(fired.first() != told.first());
+    }
+    assert!(hidden > 0, "of no case the first in the files' order is another one");
 }
 
 #[test]

@@ -20,7 +20,7 @@
 //! resumed + gathered = sent + rejected + dropped + pending
 //! ```
 //!
-//! With `rule_matching: first` (the default) an event has at most one detection, so `detections = matched`.
+//! Unless `rule_matching` is `all` an event has at most one detection, so `detections = matched`.
 
 use std::sync::Arc;
 

@@ -53,6 +53,13 @@ pub(super) fn compile(
             }
         }
     }
+    if matching == RuleMatching::MostSevere {
+        // They are tried in this order. The sort keeps that of the files among equals.
+        let severity = |(index, _): &(u32, Edge)| rules.get(*index as usize).map(|rule| rule.priority);
+        for list in by_type.iter_mut().chain([&mut untyped, &mut audit]) {
+            list.sort_by_key(severity);
+        }
+    }
     let requirements = requirements(&rules, &by_type, &audit, &graph);
     let necessary = necessary(&by_type, &graph, scheme);
     let mut builder = Builder::default();

@@ -176,7 +176,7 @@ impl RuleSet {
     }
 
     /// Calls `on_match` with each enabled rule that matches the event, in order; with
-    /// `rule_matching: first` with the first one only.
+    /// `rule_matching: first` with the first one only, with `most_severe` with the first of the most severe ones.
     pub fn evaluate<S: Subject>(&self, subject: &S, scratch: &mut Scratch, mut on_match: impl FnMut(&Rule)) {
         self.evaluate_until(subject, scratch, |rule| {
             on_match(rule);

@@ -51,12 +51,15 @@ impl Priority {
 
 /// Falco's `rule_matching`: which of the rules that match one event speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum RuleMatching {
     /// The first in file order.
     #[default]
     First,
     /// Every one.
     All,
+    /// The first of the most severe ones; Falco has no such value.
+    MostSevere,
 }
 
 #[cfg(test)]

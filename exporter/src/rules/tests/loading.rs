@@ -181,6 +181,27 @@ fn a_redefined_rule_keeps_its_place() {
 }
 
 #[test]
+fn of_the_most_severe_ones_the_first_speaks() {
+    let of = |name: &str, priority: &str| {
+        format!(
+            "- rule: {name}\n  desc: d\n  output: o\n  priority: {priority}\n  condition: proc.name = bash\n"
+        )
+    };
+    let text = [of("a", "NOTICE"), of("b", "ERROR"), of("c", "ERROR"), of("d", "WARNING")].concat();
+    for (rule_matching, expected) in [
+        (RuleMatching::First, &["a"][..]),
+        (RuleMatching::All, &["a", "b", "c", "d"]),
+        (RuleMatching::MostSevere, &["b"]),
+    ] {
+        let options = LoadOptions { rule_matching, ..LoadOptions::default() };
+        let rules = load_files(&[&text], &options).rules.expect("valid");
+        assert_eq!(matches(&rules, &bash()), expected, "{rule_matching:?}");
+        let names: Vec<&str> = rules.rules().iter().map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+    }
+}
+
+#[test]
 fn selection_and_priority() {
     let text = "- rule: shell one\n  desc: d\n  output: o\n  priority: NOTICE\n  condition: proc.name = bash\n  tags: [a]\n\
                 - rule: shell two\n  desc: d\n  output: o\n  priority: DEBUG\n  condition: proc.name = bash\n  tags: [b]\n\
