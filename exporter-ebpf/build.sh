@@ -10,6 +10,8 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(dirname "$here")
+# shellcheck source=tools/fetch.sh
+. "$repo/tools/fetch.sh"
 object=$here/objects/yagura.bpf.o
 target=$repo/target/bpf
 tools=$repo/target/bpf-toolchain
@@ -32,9 +34,8 @@ if [ -n "$missing" ]; then
 		echo "$0: these packages are needed, and installing them needs root:$missing" >&2
 		exit 1
 	fi
-	apt-get update -q
 	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends $missing
+	install_packages $missing
 fi
 
 # Debian's tools, whatever else is on the PATH.
@@ -46,13 +47,13 @@ if [ "$(bpf-linker --version 2>/dev/null)" != "bpf-linker $linker_version" ]; th
 	# Its build script looks for libLLVM.so; the package has only the versioned name.
 	mkdir -p "$tools/llvm/lib"
 	ln -sf /usr/lib/x86_64-linux-gnu/libLLVM.so.22.1 "$tools/llvm/lib/libLLVM.so"
-	LLVM_PREFIX=$tools/llvm CARGO_TARGET_DIR=$tools/build cargo install bpf-linker --version "$linker_version" \
-		--locked --no-default-features --features llvm-22 --root "$tools"
+	again 3 env LLVM_PREFIX="$tools/llvm" CARGO_TARGET_DIR="$tools/build" cargo install bpf-linker \
+		--version "$linker_version" --locked --no-default-features --features llvm-22 --root "$tools"
 	rm -rf "$tools/build"
 fi
 
 cd "$here"
-cargo fetch --locked --target x86_64-unknown-linux-gnu
+again 3 cargo fetch --locked --target x86_64-unknown-linux-gnu
 
 # Paths are in the line information: give them names that every machine has. The folders below registry/src are
 # named after where this machine gets its crates from.

@@ -8,8 +8,10 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/target/kernels
-# Emulated, everything takes about twenty times as long.
-SECONDS_MAX=900
+# shellcheck source=tools/fetch.sh
+. "$root/tools/fetch.sh"
+# Emulated, everything takes about twenty times as long, and more where others want the CPU too.
+SECONDS_MAX=2400
 mkdir -p "$work"
 
 say() { echo "test-kernels: $*"; }
@@ -24,7 +26,7 @@ find_kernel() {
     package=$(apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
     [ -n "$package" ] || { say "there is no package $meta to be had" >&2; return 1; }
     if [ ! -d "$work/$package" ]; then
-        (cd "$work" && apt-get download -q "$package" >&2 && dpkg-deb -x "$package"_*.deb "$package.new" &&
+        (cd "$work" && again 6 apt-get download -q -o Acquire::Retries=5 "$package" >&2 && dpkg-deb -x "$package"_*.deb "$package.new" &&
             mv "$package.new" "$package" && rm "$package"_*.deb) || { say "cannot get $package" >&2; return 1; }
     fi
 }

@@ -22,6 +22,8 @@
 # The kernel side has a toolchain of its own: exporter-ebpf/build.sh installs it.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tools/fetch.sh
+. "$root/tools/fetch.sh"
 CARGO_DENY_VERSION=0.20.2
 CARGO_CYCLONEDX_VERSION=0.5.9
 CYCLONEDX_PYTHON_LIB_VERSION=11.12.0
@@ -36,11 +38,8 @@ packages() {
     done
     [ -z "$missing" ] && return
     echo "toolchain: installing$missing" >&2
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -q >&2
-    # A fresh machine may be installing upgrades by itself.
     # shellcheck disable=SC2086 # a list of words on purpose
-    apt-get install -y -q -o DPkg::Lock::Timeout=300 --no-install-recommends $missing >&2
+    install_packages $missing >&2
 }
 
 # Until the end of this script no package starts a service of the machine's.
@@ -65,7 +64,7 @@ node_modules() {
     # npm writes this file last.
     installed=$1/node_modules/.package-lock.json
     if [ ! "$installed" -nt "$1/package-lock.json" ]; then
-        (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+        (cd "$1" && again 3 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
         touch "$installed"
     fi
 }
@@ -77,7 +76,7 @@ python_packages() {
     [ "$(cat "$tools/stamp" 2>/dev/null)" = "$*" ] && return
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages python3-venv
     python3 -m venv "$tools" >&2
-    "$tools/bin/pip" install --quiet "$@" >&2
+    again 3 "$tools/bin/pip" install --quiet "$@" >&2
     echo "$*" >"$tools/stamp"
 }
 
@@ -88,7 +87,7 @@ crate() {
     package=$1
     shift 2
     "$installed" "$@" 2>/dev/null | grep -qF "$version" ||
-        cargo install "$package" --version "$version" --locked --debug \
+        again 3 cargo install "$package" --version "$version" --locked --debug \
             --root "$root/target/tools" --target-dir "$root/target/tools/build"
 }
 

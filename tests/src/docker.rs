@@ -72,8 +72,8 @@ impl Docker {
 
     /// `docker run ARGS`, to its end.
     pub fn run(&self, args: &[&str]) {
-        // What the container's program says of itself does not matter.
-        let _exit = self.call(&[&["run", "--rm"], args].concat());
+        // What the container's program says of itself does not matter. The container stays: who asks about it may be late.
+        let _exit = self.call(&[&["run"], args].concat());
     }
 
     fn call(&self, args: &[&str]) -> Result<String, String> {

@@ -75,7 +75,9 @@ impl Live {
     /// If it cannot be loaded: a kernel without BPF fails the tests, see [`crate::kernel_tests_run`].
     pub fn lock() -> MutexGuard<'static, Live> {
         static LIVE: OnceLock<Mutex<Live>> = OnceLock::new();
-        LIVE.get_or_init(|| Mutex::new(Live::load(&KernelOptions::default())))
+        // A large ring: its reader may stand still while an actor floods.
+        let options = KernelOptions { ring_bytes: Some(64 << 20), ..KernelOptions::default() };
+        LIVE.get_or_init(|| Mutex::new(Live::load(&options)))
             .lock()
             // A test that failed leaves nothing half done: the next one applies its own plan.
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,8 +1,12 @@
 //! Whoever is told of detections by HTTP: it records what comes and answers as it is told.
 
 use std::{
-    net::{SocketAddr, TcpListener},
-    sync::{Arc, Condvar, Mutex},
+    fs,
+    net::SocketAddr,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -37,15 +41,41 @@ pub struct Receiver {
     server: Server,
 }
 
-/// An address on which nobody listens; somebody may later.
+/// An address on which nobody listens; somebody may later. The kernel gives ports below 32768 to nobody who asks for any, and
+/// each process of the tests begins elsewhere: it stays free until then.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(101);
+    let mut ports = (0..COUNT).map(|_| {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
+        u16::try_from(FIRST + next % COUNT).expect("a port")
+    });
+    at(ports.find(|port| nobody_listens(*port)).expect("a port"))
 }
 
 /// One with this port, or a free one if somebody has that.
 pub fn preferred_address(port: u16) -> SocketAddr {
-    let preferred = TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
-    preferred.unwrap_or_else(|_taken| free_address())
+    if nobody_listens(port) { at(port) } else { free_address() }
+}
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Not tried by listening: a child that is started meanwhile has the socket, too, until it becomes another program.
+fn nobody_listens(port: u16) -> bool {
+    let port = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().all(|file| {
+        let sockets = fs::read_to_string(file).unwrap_or_default();
+        sockets.lines().all(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let (local, _remote, state) = (words.next(), words.next(), words.next());
+            // The state of one that listens.
+            state != Some("0A") || local.is_none_or(|local| !local.ends_with(&port))
+        })
+    })
 }
 
 impl Receiver {

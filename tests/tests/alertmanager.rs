@@ -60,7 +60,7 @@ fn a_detection_fires_and_is_resolved_once_it_is_quiet() {
     }
     let address = free_address();
     let server = Alertmanager::start(address);
-    let more = "refresh: 1s, resolve_after: 8s, dashboard_url: 'https://g/d?rule={rule}', \
+    let more = "refresh: 1s, resolve_after: 20s, dashboard_url: 'https://g/d?rule={rule}', \
                 runbook_url: 'https://r/{tenant}', generator_url: 'https://y/{uuid}'";
     let daemon =
         Daemon::start(&Options { rules: OPENED, config: &config(&[address], more), ..Options::default() });
@@ -122,8 +122,9 @@ fn alertmanagers_that_were_away_have_everything_in_the_end() {
         post(&daemon, namespace, namespace);
     }
     for tenant in ["platform", "shop"] {
-        daemon.until("both are thought to be down", |daemon| sink_metric(daemon, "up", tenant) == 0.0);
-        assert_eq!(sink_metric(&daemon, "unsent", tenant), 5.0);
+        daemon.until("both are thought to be down, and all wait", |daemon| {
+            sink_metric(daemon, "up", tenant) == 0.0 && sink_metric(daemon, "unsent", tenant) == 5.0
+        });
     }
     // One of them is enough, and is given all.
     let first = Alertmanager::start(one);
@@ -168,7 +169,7 @@ fn a_node_that_is_quiet_does_not_resolve_what_another_still_sees() {
     let server = Alertmanager::start(address);
     let daemon = Daemon::start(&Options {
         rules: SEEN_RULE,
-        config: &config(&[address], "refresh: 1s, resolve_after: 5s"),
+        config: &config(&[address], "refresh: 1s, resolve_after: 20s"),
         ..Options::default()
     });
     post(&daemon, "other", "seen");

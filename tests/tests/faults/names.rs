@@ -28,14 +28,15 @@ fn a_name_that_is_gone_is_asked_for_until_it_is_back() {
         servers.display()
     );
     let wrapper = ["unshare", "--mount", "/bin/sh", "-c", &script, "sh"];
-    let config = config(&format!("receiver.yagura.test:{}", address.port()), ", timeout: 2s");
+    let config = config(&format!("receiver.yagura.test:{}", address.port()), ", timeout: 60s");
     let options =
         Options { rules: &opened_rule("names"), config: &config, wrapper: &wrapper, ..Options::default() };
     let daemon = Daemon::start(&options);
     open("names", 0..20);
     let failed = "yagura_sink_failed_total{sink=\"hook\",tenant=\"platform\",reason=\"connect\"}";
-    daemon.until("it is tried", |daemon| daemon.metric(failed) >= 5.0);
-    assert_eq!((of(&daemon, "unsent"), of(&daemon, "up")), (20.0, 0.0));
+    daemon.until("it is tried, and all wait", |daemon| {
+        daemon.metric(failed) >= 5.0 && (of(daemon, "unsent"), of(daemon, "up")) == (20.0, 0.0)
+    });
     // Written to in place: what is mounted is this file.
     fs::write(&hosts, "127.0.0.1 localhost receiver.yagura.test\n").expect("a file");
     until_sent(&daemon, 20.0);

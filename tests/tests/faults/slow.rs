@@ -1,6 +1,12 @@
 //! A receiver that takes half a minute for each answer.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use end_to_end::{
     daemon::{Daemon, Options},
@@ -16,13 +22,21 @@ fn a_receiver_that_takes_half_a_minute_gets_everything_once() {
         return;
     }
     let address = free_address();
-    let receiver = Receiver::start(address, |_| Act::After(Duration::from_secs(30)));
-    let webhook = ", format: array, timeout: 60s, batch: {max_entries: 1000}";
+    let began = Arc::new(AtomicBool::new(false));
+    let receiver = Receiver::start(address, {
+        let began = Arc::clone(&began);
+        move |_| {
+            began.store(true, Ordering::SeqCst);
+            Act::After(Duration::from_secs(30))
+        }
+    });
+    // All the others in one request, however long the line of their ancestors is.
+    let webhook = ", format: array, timeout: 60s, batch: {max_entries: 1000, max_size: 1MiB}";
     let config = config(&address.to_string(), webhook);
     let daemon =
         Daemon::start(&Options { rules: &opened_rule("slow"), config: &config, ..Options::default() });
     open("slow", 0..1);
-    daemon.detection(|detection| detection["output_fields"]["fd.name"] == "/yagura-slow-0");
+    daemon.until("the first is on its way, alone", |_| began.load(Ordering::SeqCst));
     open("slow", 1..300);
     receiver.until("the first answer", |taken| !taken.is_empty());
     receiver.until("the second answer", |taken| taken.len() > 1);
