@@ -145,7 +145,7 @@ impl Deployment {
         let loki = Loki::start(logs, None, |_| false, |_| None);
         let alertmanager = Alertmanager::start(alerts);
         let config = format!(
-            "node: n-1\ncluster: c-1\nrate_limit: {{rate: 5, burst: 20, window: 2s}}\n\
+            "node: n-1\ncluster: c-1\nrule_matching: most_severe\nrate_limit: {{rate: 5, burst: 20, window: 2s}}\n\
              container_engines: {{root: {}, wait: 5s}}\nsinks:\n\
              - {{name: hook, type: webhook, url: 'http://{hook}/'}}\n\
              - {{name: loki, type: loki, url: 'http://{logs}', tenant_id: '{{tenant}}', batch: {{max_wait: 100ms}}}}\n\
