@@ -189,11 +189,9 @@ impl Service {
             // One that has failed just now may know more, such as the labels that name a tenant. One that failed before,
             // for other containers, is not waited for.
             missed = look.failed || (missed && look.resting);
-            let found = look.container(pod_uid.as_deref());
-            if let Some(container) = &found {
-                slot.learn(container.clone());
-            }
-            let done = !missed && found.as_ref().is_some_and(Container::names_its_owner);
+            learn(&slot, look.container(pod_uid.as_deref()));
+            let found = slot.container();
+            let done = !missed && found.as_deref().is_some_and(Container::names_its_owner);
             if done || Instant::now() + pause >= end {
                 break found;
             }
@@ -203,7 +201,7 @@ impl Service {
         if self.kubernetes.is_some() && found.as_ref().is_some_and(|container| container.pod.is_some()) {
             self.note(&slot);
         }
-        self.counters.settled(found.as_ref().map(Container::names_its_owner));
+        self.counters.settled(found.as_deref().map(Container::names_its_owner));
         slot.settle();
         (self.wake)();
         match Arc::clone(&self.followed).try_acquire_owned() {
@@ -259,19 +257,14 @@ impl Service {
         pods.push(Arc::downgrade(slot));
     }
 
-    /// Looks at a container again, for what is known of it only later. What was known before stays: a container that
-    /// ended is not known to its runtime any more, and its last events are still its own.
+    /// Looks at a container again, for what is known of it only later.
     async fn follow(&self, slot: Weak<Slot>, id: &str, pod_uid: Option<&str>) {
         for pause in LATER {
             sleep(pause).await;
             let Some(slot) = slot.upgrade() else { return };
             let mut look = Look::default();
             self.look(id, &mut look).await;
-            let Some(found) = look.container(pod_uid) else { continue };
-            slot.learn(match slot.container() {
-                Some(known) => found.or((*known).clone()),
-                None => found,
-            });
+            learn(&slot, look.container(pod_uid));
         }
     }
 
@@ -303,6 +296,16 @@ impl Service {
             }
         }
     }
+}
+
+/// What was known before stays: a container that ended is not known to its runtime any more, and its last events are still
+/// its own; and a look that is cut short has heard of less than one before.
+fn learn(slot: &Slot, found: Option<Container>) {
+    let Some(found) = found else { return };
+    slot.learn(match slot.container() {
+        Some(known) => found.or((*known).clone()),
+        None => found,
+    });
 }
 
 /// What a look at the sources has found so far, though it be cut short.
@@ -440,11 +443,12 @@ mod tests {
         (Arc::new(service), asked, woken)
     }
 
-    /// A source that first does not answer, then rests, then knows a label; or never answers at all.
+    /// A source that fails, then rests, then knows a label, and then never answers.
     #[derive(Debug)]
     struct Failing {
         asked: AtomicUsize,
-        hangs: bool,
+        knows_from: usize,
+        hangs_from: usize,
     }
 
     impl Resolver for Failing {
@@ -458,14 +462,16 @@ mod tests {
 
         fn resolve<'a>(&'a self, _: Query<'a>) -> Answer<'a> {
             let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-            if self.hangs {
+            if asked >= self.hangs_from {
                 return Box::pin(std::future::pending());
             }
             let labels = [("app".into(), "web".into())].into_iter().collect();
             let answer = match asked {
+                _ if asked >= self.knows_from => {
+                    Ok(Container { labels: Some(labels), ..Container::default() })
+                }
                 1 => Err(ResolveError::Timeout),
-                2 | 3 => Err(ResolveError::Resting),
-                _ => Ok(Container { labels: Some(labels), ..Container::default() }),
+                _ => Err(ResolveError::Resting),
             };
             Box::pin(async move { answer.map(|container| Some(Known { container, namespace: None })) })
         }
@@ -473,9 +479,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_source_that_fails_is_waited_for_and_one_that_hangs_hides_nothing() {
-        for (hangs, labels) in [(false, true), (true, false)] {
-            let (mut service, _, _) = service([1, 1, 1]);
-            let cri = Failing { asked: AtomicUsize::new(0), hangs };
+        // From when the image is known, the label is, and nothing more is heard; whether the label is known in the end.
+        for (image, knows_from, hangs_from, labels) in [(1, 4, 99, true), (1, 99, 1, false), (2, 1, 2, true)]
+        {
+            let (mut service, _, _) = service([1, image, 1]);
+            let cri = Failing { asked: AtomicUsize::new(0), knows_from, hangs_from };
             let one = Arc::get_mut(&mut service).unwrap();
             one.sources.push(Source { resolver: Box::new(cri), counters: one.counters.of("cri") });
             let (_slots, question) = asked_for();

@@ -13,7 +13,7 @@ use super::JournalError;
 
 /// How long to wait for whoever else writes. Transactions are short, but a busy disk takes seconds for a sync in one; and
 /// what waits here waits in bounded queues, while what gives up is lost.
-const BUSY: Duration = Duration::from_secs(30);
+const BUSY: Duration = Duration::from_secs(10);
 
 /// Each brings a file from the version of its position to the next. Never changed once released; more are appended.
 const MIGRATIONS: &[&str] = &[
